@@ -1,0 +1,44 @@
+# Everything works with Go alone; `make lab` and `make check` say what else they need.
+export CGO_ENABLED := 0
+GO ?= go
+FUZZTIME ?= 30s
+
+.PHONY: all build demo test race check lab bench fuzz golden install
+
+all: build test
+
+build:
+	$(GO) build -trimpath -ldflags='-s -w' -o relaysweep ./cmd/relaysweep
+
+demo: build
+	./relaysweep demo
+
+test:
+	$(GO) test -shuffle=on ./...
+
+race:
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
+
+check:
+	$(GO) vet ./...
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }
+	$(GO) tool -modfile=.ci/tools.mod staticcheck ./...
+	@test -z "$$($(GO) tool -modfile=.ci/tools.mod gofumpt -l .)" || { $(GO) tool -modfile=.ci/tools.mod gofumpt -l .; echo 'run gofumpt -w on these'; exit 1; }
+
+# Real mail servers in network namespaces; needs root and Debian.
+lab: build
+	@command -v python3 >/dev/null || apt-get install -y -q python3
+	python3 cmd/relaysweep/lab/lab.py run ./relaysweep
+
+bench:
+	$(GO) test -run='^$$' -bench=. -benchtime=1x ./...
+
+fuzz:
+	@for f in $$(grep -rlE '^func Fuzz' --include=*_test.go .); do for n in $$(grep -oE '^func Fuzz[A-Za-z0-9]+' $$f | cut -c6-); do \
+	  $(GO) test $$(dirname $$f) -run='^$$' -fuzz="^$$n$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=10x || exit 1; done; done
+
+golden:
+	$(GO) test ./report -update
+
+install:
+	$(GO) install -trimpath -ldflags='-s -w' ./cmd/relaysweep

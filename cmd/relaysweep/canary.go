@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v3"
+
+	"relaysweep/probe"
+	"relaysweep/probe/canary"
+)
+
+func (p *program) canaryCommand() *cli.Command {
+	return &cli.Command{
+		Name: "canary", Usage: "the sink that relayed canaries come home to",
+		Commands: []*cli.Command{{
+			Name: "serve", Usage: "take canaries, and nothing else, until interrupted",
+			Flags: []cli.Flag{
+				stringFlag("config", "configuration `FILE` (default relaysweep.yaml where it exists)"),
+				stringFlag("canary-domain", "mail `DOMAIN` whose mail comes here"),
+				stringFlag("canary-listen", "`ADDRESS:PORT` to listen on"),
+				stringFlag("canary-key", "`FILE` with the secret; written if it is missing"),
+				stringFlag("deliveries", "append deliveries to `FILE` as JSON Lines"),
+			},
+			Action: p.serveCanary,
+		}},
+		Action: func(context.Context, *cli.Command) error {
+			return usage(errors.New("canary serve is the command; canary serve --help tells more"))
+		},
+	}
+}
+
+func (p *program) serveCanary(ctx context.Context, c *cli.Command) error {
+	cfg, err := loadConfig(c)
+	if err != nil {
+		return usage(err)
+	}
+	get := func(flag, key, fromFile string) value {
+		if c.IsSet(flag) {
+			return value{c.String(flag), "--" + flag}
+		}
+		return value{fromFile, cfg.where(key)}
+	}
+	domain := get("canary-domain", "$.canary.domain", cfg.Canary.Domain)
+	if !mailDomain(domain.text) {
+		return usage(domain.errorf("%q is not a mail domain: set canary.domain", domain.text))
+	}
+	listen, err := get("canary-listen", "$.canary.listen", cfg.Canary.Listen).hostPort("25")
+	if err != nil || listen == "" {
+		return usage(errors.Join(err, errors.New("set canary.listen, such as 203.0.113.25:25")))
+	}
+	keyFile, file := get("canary-key", "$.canary.key_file", cfg.Canary.KeyFile).text, get("deliveries", "$.canary.deliveries", cfg.Canary.Deliveries).text
+	if keyFile == "" || file == "" {
+		return usage(errors.New("set canary.key_file and canary.deliveries: the scan needs the same key, and reads the same file"))
+	}
+	key, err := keyOf(keyFile, true)
+	if err != nil {
+		return usage(err)
+	}
+	out, err := canary.OpenFile(file)
+	if err != nil {
+		return usage(err)
+	}
+	defer out.Close()
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return usage(err)
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	sink := &canary.Sink{Canary: probe.Canary{Domain: domain.text, Key: key}, Store: func(d probe.Delivery) error {
+		if err := out.Append(d); err != nil {
+			return err
+		}
+		fmt.Fprintf(p.out, "%s %s from %s\n", d.Time.Format("2006-01-02T15:04:05Z"), d.Canary, d.Peer)
+		return nil
+	}}
+	fmt.Fprintf(p.err, "relaysweep: canaries for %s come home on %s, and are written to %s\n", domain.text, l.Addr(), file)
+	done := context.AfterFunc(ctx, func() { sink.Close(); l.Close() })
+	defer done()
+	if err := sink.Serve(l); err != nil {
+		return &exit{exitInternal, err.Error()}
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"relaysweep/discover"
+)
+
+// config is relaysweep.yaml. Every key is also a flag and an environment variable.
+type config struct {
+	Organisation string `yaml:"organisation"`
+	Contact      string `yaml:"contact"`
+	Scope        struct {
+		Include []string `yaml:"include"`
+		Exclude []string `yaml:"exclude"`
+	} `yaml:"scope"`
+	Ports   []int `yaml:"ports"`
+	Vantage struct {
+		Name   string `yaml:"name"`
+		Zone   string `yaml:"zone"`
+		Source string `yaml:"source"`
+	} `yaml:"vantage"`
+	Canary struct {
+		Domain     string `yaml:"domain"`
+		Listen     string `yaml:"listen"`
+		KeyFile    string `yaml:"key_file"`
+		Deliveries string `yaml:"deliveries"`
+		Wait       string `yaml:"wait"`
+	} `yaml:"canary"`
+	Local struct {
+		Domains  []string `yaml:"domains"`
+		Senders  []string `yaml:"senders"`
+		Hello    string   `yaml:"hello"`
+		Resolver string   `yaml:"resolver"`
+	} `yaml:"local"`
+	Rate struct {
+		Total   *float64 `yaml:"total"`
+		PerNet  *float64 `yaml:"per_net"`
+		PerHost *float64 `yaml:"per_host"`
+	} `yaml:"rate"`
+	StopAt  string   `yaml:"stop_at"`
+	Vectors []string `yaml:"vectors"`
+	// Read, and not used by this version.
+	Rules []struct {
+		Device string              `yaml:"device"`
+		File   string              `yaml:"file"`
+		Zones  map[string][]string `yaml:"zones"`
+	} `yaml:"rules"`
+	Approvals string `yaml:"approvals"`
+	Inventory string `yaml:"inventory"`
+
+	file string
+	tree *ast.File
+}
+
+// maxConfig bounds a configuration file.
+const maxConfig = 1 << 20
+
+// readConfig reads a configuration file. Errors are one line that names file and line.
+func readConfig(name string) (*config, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, hint(err, "relaysweep init writes a commented configuration")
+	}
+	if info.Size() > maxConfig {
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxConfig)
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return parseConfig(name, b)
+}
+
+func parseConfig(name string, b []byte) (*config, error) {
+	c := &config{file: name}
+	tree, err := parser.ParseBytes(b, 0)
+	if err != nil {
+		return nil, atLine(name, err)
+	}
+	c.tree = tree
+	if err := yaml.UnmarshalWithOptions(b, c, yaml.Strict()); err != nil {
+		return nil, atLine(name, err)
+	}
+	return c, nil
+}
+
+// atLine makes one line of a YAML error, which the library writes as "[line:column] text".
+func atLine(name string, err error) error {
+	text, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
+	line := ""
+	if pos, rest, ok := strings.Cut(text, "] "); ok && strings.HasPrefix(pos, "[") {
+		line, _, _ = strings.Cut(pos[1:], ":")
+		line, text = ":"+line, rest
+	}
+	if field, ok := strings.CutPrefix(text, "unknown field "); ok {
+		text = fmt.Sprintf("unknown key %s: relaysweep init --print shows the keys", field)
+	}
+	return fmt.Errorf("%s%s: %s", name, line, text)
+}
+
+// where is file:line of a key such as $.scope.include[2].
+func (c *config) where(path string) string {
+	if path == "" || c.tree == nil {
+		return c.file
+	}
+	if p, err := yaml.PathString(path); err == nil {
+		if node, err := p.FilterFile(c.tree); err == nil && node.GetToken() != nil {
+			return fmt.Sprintf("%s:%d", c.file, node.GetToken().Position.Line)
+		}
+	}
+	return c.file
+}
+
+// entries are a list of the configuration with the place of each item.
+func (c *config) entries(path string, list []string) []discover.Entry {
+	var out []discover.Entry
+	for i, text := range list {
+		out = append(out, discover.Entry{Text: text, Where: c.where(fmt.Sprintf("%s[%d]", path, i))})
+	}
+	return out
+}
+
+// value is one setting with the place it came from, for error messages.
+type value struct{ text, where string }
+
+func (v value) errorf(format string, args ...any) error {
+	return fmt.Errorf("%s: %w", v.where, fmt.Errorf(format, args...))
+}
+
+func (v value) addr() (netip.Addr, error) {
+	if v.text == "" {
+		return netip.Addr{}, nil
+	}
+	a, err := netip.ParseAddr(v.text)
+	if err != nil {
+		return a, v.errorf("%q is not an address", v.text)
+	}
+	return a, nil
+}
+
+func (v value) duration(zero time.Duration) (time.Duration, error) {
+	if v.text == "" {
+		return zero, nil
+	}
+	text := v.text
+	if strings.Trim(text, "0123456789") == "" {
+		text += "s" // a bare number counts seconds
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return 0, v.errorf("%q is not a duration: write it like 5s or 2m", v.text)
+	}
+	return d, nil
+}
+
+// hostPort completes an address with a default port and checks it.
+func (v value) hostPort(port string) (string, error) {
+	if v.text == "" {
+		return "", nil
+	}
+	if a, err := netip.ParseAddr(v.text); err == nil {
+		return "[" + a.String() + "]:" + port, nil
+	}
+	a, err := netip.ParseAddrPort(v.text)
+	if err != nil {
+		return "", v.errorf("%q is not address:port", v.text)
+	}
+	return a.String(), nil
+}

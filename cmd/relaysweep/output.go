@@ -1,0 +1,158 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/urfave/cli/v3"
+	"golang.org/x/term"
+
+	"relaysweep/report"
+)
+
+// outputs are where the report goes.
+type outputs struct {
+	Normal, JSON, CSV, HTML string // files; empty: none
+	Stdout                  string // table, json, csv, silent
+	NoColour, ASCII         bool
+	Verbose                 bool
+}
+
+func outputFlags() []cli.Flag {
+	return []cli.Flag{
+		stringFlag("output", "write what would go to the terminal to `FILE`", "o", "oN"),
+		stringFlag("oJ", "write JSON Lines to `FILE`"),
+		stringFlag("oC", "write CSV to `FILE`"),
+		stringFlag("oH", "write one self-contained HTML page to `FILE`"),
+		stringFlag("oA", "write all of them to `BASE`.txt, .jsonl, .csv and .html"),
+		boolFlag("json", "JSON Lines on stdout", "j"),
+		boolFlag("csv", "CSV on stdout"),
+		boolFlag("silent", "only ip:port lines of what was found on stdout, no talk"),
+		boolFlag("no-color", "no colours (also NO_COLOR)", "nc"),
+		boolFlag("ascii", "tables in ASCII"),
+		boolFlag("verbose", "transcripts in the report on the terminal", "v"),
+		stringFlag("fail-on", "exit 1 if a finding reaches this severity: info, low, medium, high or critical"),
+	}
+}
+
+func newOutputs(c *cli.Command) (outputs, error) {
+	o := outputs{Normal: c.String("output"), JSON: c.String("oJ"), CSV: c.String("oC"), HTML: c.String("oH"), ASCII: c.Bool("ascii"), Verbose: c.Bool("verbose")}
+	o.NoColour = c.Bool("no-color") || os.Getenv("NO_COLOR") != ""
+	if base := c.String("oA"); base != "" {
+		o.Normal, o.JSON, o.CSV, o.HTML = base+".txt", base+".jsonl", base+".csv", base+".html"
+	}
+	o.Stdout = "table"
+	n := 0
+	for _, f := range []string{"json", "csv", "silent"} {
+		if c.Bool(f) {
+			o.Stdout = f
+			n++
+		}
+	}
+	if n > 1 {
+		return o, errors.New("--json, --csv and --silent exclude each other: -oJ and -oC write files beside them")
+	}
+	if s := c.String("fail-on"); s != "" {
+		if _, err := report.ParseSeverity(s); err != nil {
+			return o, fmt.Errorf("--fail-on: %w", err)
+		}
+	}
+	return o, o.check()
+}
+
+// files lists the files with what writes them.
+func (o outputs) files() []struct {
+	name  string
+	write func(io.Writer, *report.Report) error
+} {
+	type file = struct {
+		name  string
+		write func(io.Writer, *report.Report) error
+	}
+	table := func(w io.Writer, r *report.Report) error {
+		return report.WriteTable(w, r, report.TableOptions{Width: 100, ASCII: o.ASCII, Verbose: o.Verbose})
+	}
+	var out []file
+	for _, f := range []file{{o.Normal, table}, {o.JSON, report.WriteJSONL}, {o.CSV, report.WriteCSV}, {o.HTML, report.WriteHTML}} {
+		if f.name != "" {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// check refuses files that could not be written, before anything is sent.
+func (o outputs) check() error {
+	for _, f := range o.files() {
+		if info, err := os.Stat(f.name); err == nil && info.IsDir() {
+			return fmt.Errorf("%s is a folder: name a file in it", f.name)
+		}
+		tmp, err := os.CreateTemp(filepath.Dir(f.name), ".relaysweep-*")
+		if err != nil {
+			return fmt.Errorf("%s cannot be written: %w", f.name, err)
+		}
+		tmp.Close()
+		if err := os.Remove(tmp.Name()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes the files, then stdout, which may be a pipe that nobody reads any more.
+func (o outputs) write(p *program, r *report.Report) error {
+	for _, f := range o.files() {
+		if err := writeFile(f.name, func(w io.Writer) error { return f.write(w, r) }); err != nil {
+			return err
+		}
+	}
+	switch o.Stdout {
+	case "json":
+		return report.WriteJSONL(p.out, r)
+	case "csv":
+		return report.WriteCSV(p.out, r)
+	case "silent":
+		for _, e := range r.Entries {
+			if _, err := fmt.Fprintln(p.out, e.Finding.Addr); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if o.Normal != "" {
+		return nil
+	}
+	width, terminal := terminalWidth(p.out)
+	return report.WriteTable(p.out, r, report.TableOptions{Width: width, ASCII: o.ASCII, Colour: terminal && !o.NoColour, Verbose: o.Verbose})
+}
+
+// writeFile replaces a file whole, or not at all.
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".relaysweep-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if err := errors.Join(write(f), f.Chmod(0o644), f.Close()); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return os.Rename(f.Name(), name)
+}
+
+// terminalWidth is the width of a terminal, and whether it is one. COLUMNS speaks for what is not.
+func terminalWidth(w io.Writer) (int, bool) {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
+			return n, true
+		}
+		return 100, true
+	}
+	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n >= 40 && n <= 1000 {
+		return n, false
+	}
+	return 100, false
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"relaysweep/discover"
+	"relaysweep/probe"
+	"relaysweep/ratelimit"
+	"relaysweep/report"
+)
+
+func (p *program) probeCommand() *cli.Command {
+	return &cli.Command{
+		Name: "probe", Usage: "relay-test named endpoints, with the whole dialogue", ArgsUsage: "ADDRESS:PORT...",
+		Flags:  slices.Concat(targetFlags(), probeFlags(), outputFlags()),
+		Action: p.probe,
+	}
+}
+
+// probe tests endpoints one after the other and shows what was said.
+func (p *program) probe(ctx context.Context, c *cli.Command) error {
+	if !c.Args().Present() {
+		return usage(errors.New("name the endpoints to test, such as 10.20.0.25:25"))
+	}
+	var endpoints []netip.AddrPort
+	var targets []string
+	for _, a := range c.Args().Slice() {
+		e, err := netip.ParseAddrPort(a)
+		if err != nil {
+			return usage(fmt.Errorf("%q is not an endpoint: write it like 10.20.0.25:25 or [2001:db8::25]:25", a))
+		}
+		endpoints, targets = append(endpoints, e), append(targets, e.Addr().String())
+	}
+	sc := &scanning{p: p, talk: p.err, past: new(past)}
+	var err error
+	if sc.s, err = p.newSettings(c, targets); err != nil {
+		return usage(err)
+	}
+	if sc.s.StopAt == probe.Delivered {
+		return usage(errors.New("probe stops at ready: scan sends canaries and waits for them"))
+	}
+	if sc.s.Outputs, err = newOutputs(c); err != nil {
+		return usage(err)
+	}
+	if sc.scope, err = discover.NewScope(sc.s.Spec); err != nil {
+		return usage(err)
+	}
+	sc.limiter, sc.canary = ratelimit.New(sc.s.Rates), probe.Canary{Domain: sc.s.Canary, Key: sc.s.Key}
+	if err := sc.openState(); err != nil {
+		return usage(err)
+	}
+	defer sc.close()
+	prober := sc.prober()
+	for _, e := range endpoints {
+		t, err := sc.scope.Target(e)
+		if err != nil {
+			return usage(err)
+		}
+		f, err := prober.Probe(ctx, discover.Opening{Target: t, Vantage: sc.s.Vantage})
+		if err != nil {
+			return &exit{exitIncomplete, err.Error()}
+		}
+		sc.findings = append(sc.findings, f)
+	}
+	ports := []uint16{}
+	for _, e := range endpoints {
+		ports = append(ports, e.Port())
+	}
+	slices.Sort(ports)
+	r := report.New(report.Input{Findings: sc.findings, Scan: report.Scan{ID: sc.s.Scan, Version: version(), Organisation: sc.s.Spec.Organisation, Contact: sc.s.Spec.Contact, Vantage: sc.s.Vantage,
+		Zone: sc.s.Zone, Engine: "probe", Inside: sc.inside(), Scope: sc.scope.Prefixes(), Ports: slices.Compact(ports), Rate: sc.s.Rates, StopAt: sc.s.StopAt, CanaryDomain: sc.s.Canary,
+		Started: sc.s.Started, Ended: time.Now().UTC(), Complete: true, Targets: uint64(len(endpoints))}})
+	sc.s.Outputs.Verbose = true
+	if err := sc.s.Outputs.write(p, r); err != nil {
+		return &exit{exitInternal, err.Error()}
+	}
+	sc.s.FailOn = c.String("fail-on")
+	if code := sc.exitCode(r, true); code != exitDone {
+		return &exit{code, ""}
+	}
+	return nil
+}

@@ -1,0 +1,576 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"relaysweep/discover"
+	"relaysweep/discover/names"
+	"relaysweep/probe"
+	"relaysweep/probe/canary"
+	"relaysweep/probe/smtp"
+	"relaysweep/ratelimit"
+	"relaysweep/report"
+)
+
+func (p *program) scanCommand() *cli.Command {
+	flags := slices.Concat(targetFlags(), probeFlags(), outputFlags(), []cli.Flag{
+		boolFlag("dry-run", "print what would be sent to whom, and send nothing"),
+		boolFlag("discover-only", "find what listens, and say nothing to it", "sn"),
+		stringFlag("resume", "go on with the scan `ID`, or the last one"),
+	})
+	return &cli.Command{
+		Name: "scan", Usage: "the main job: scope, openings, relay tests, report", ArgsUsage: "[TARGET...]",
+		Description: "Targets are addresses, CIDRs or ranges; - reads them from stdin. Without any, the configuration's scope is scanned.\nPrivate and loopback space may be named freely; public space must lie in the configuration's scope, with organisation and contact.",
+		Flags:       flags,
+		Action:      p.scan,
+	}
+}
+
+func (p *program) discoverCommand() *cli.Command {
+	return &cli.Command{
+		Name: "discover", Usage: "find what listens, and say nothing to it (scan -sn)", ArgsUsage: "[TARGET...]",
+		Flags: slices.Concat(targetFlags(), outputFlags(), []cli.Flag{boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			return p.scan(ctx, c)
+		},
+	}
+}
+
+func (p *program) scan(ctx context.Context, c *cli.Command) error {
+	sc := &scanning{p: p, talk: p.err}
+	if c.Bool("silent") {
+		sc.talk = io.Discard
+	}
+	if err := sc.prepare(c); err != nil {
+		return usage(err)
+	}
+	defer sc.close()
+	if c.Bool("dry-run") {
+		return sc.dryRun()
+	}
+	if err := sc.openState(); err != nil {
+		return usage(err)
+	}
+	return sc.run(ctx)
+}
+
+// scanning is one scan: discovery feeds openings to probers, and all that they learn goes into the journal.
+type scanning struct {
+	p       *program
+	talk    io.Writer
+	s       *settings
+	past    *past
+	journal *journal
+	audit   *audit
+	scope   *discover.Scope
+	plan    *discover.Plan
+	limiter *ratelimit.Limiter
+	canary  probe.Canary
+	closers []io.Closer
+
+	mu         sync.Mutex
+	findings   []probe.Finding
+	deliveries []probe.Delivery
+	failures   []string // probes that could not be made
+	cov        *discover.Coverage
+	ledger     *ledger
+	sent       atomic.Uint64
+	looked     atomic.Uint64
+	opened     atomic.Uint64
+	probed     atomic.Uint64
+	fatal      error
+}
+
+// prepare resolves the command line and checks everything that can be checked without sending.
+func (sc *scanning) prepare(c *cli.Command) (err error) {
+	if id := c.String("resume"); id != "" {
+		if c.Args().Present() {
+			return errors.New("--resume goes on with a stored scan: leave the targets away")
+		}
+		if sc.s, sc.journal, sc.past, err = resumeJournal(id); err != nil {
+			return err
+		}
+		sc.closers = append(sc.closers, sc.journal)
+	} else {
+		if sc.s, err = sc.p.newSettings(c, c.Args().Slice()); err != nil {
+			return err
+		}
+		sc.past = new(past)
+		sc.s.DiscoverOnly = c.Name == "discover" || c.Bool("discover-only")
+		if sc.s.Outputs, err = newOutputs(c); err != nil {
+			return err
+		}
+		sc.s.FailOn = c.String("fail-on")
+	}
+	if err := sc.s.Outputs.check(); err != nil {
+		return err
+	}
+	if sc.scope, err = discover.NewScope(sc.s.Spec); err != nil {
+		return err
+	}
+	if sc.plan, err = discover.NewPlan(sc.scope, sc.s.Ports, sc.s.Seed); err != nil {
+		return err
+	}
+	sc.limiter = ratelimit.New(sc.s.Rates)
+	sc.canary = probe.Canary{Domain: sc.s.Canary, Key: sc.s.Key}
+	sc.cov = discover.NewCoverage(sc.plan)
+	committed := discover.NewCoverage(sc.plan)
+	if at := sc.past.progress; at.Position > 0 {
+		if !committed.Restore(at.Counts) || !sc.cov.Restore(at.Counts) {
+			return errors.New("the stored scan does not fit its own settings")
+		}
+	}
+	sc.ledger = newLedger(committed, sc.past.progress.Position)
+	sc.findings, sc.deliveries = sc.past.findings, sc.past.deliveries
+	return nil
+}
+
+// openState opens what a scan writes while it runs.
+func (sc *scanning) openState() (err error) {
+	if sc.journal == nil {
+		if sc.journal, err = newJournal(sc.s); err != nil {
+			return err
+		}
+		sc.closers = append(sc.closers, sc.journal)
+	}
+	name := sc.s.AuditLog
+	if name == "" {
+		name = filepath.Join(filepath.Dir(sc.journal.dir), "audit.jsonl")
+	}
+	if sc.audit, err = openAudit(name, sc.s); err != nil {
+		return err
+	}
+	sc.closers = append(sc.closers, sc.audit)
+	if sc.s.StopAt == probe.Delivered && sc.s.Listen != "" && !sc.s.DiscoverOnly {
+		return sc.openSink()
+	}
+	return nil
+}
+
+// openSink starts the sink inside the scan. Each delivery is on disk before the server that brought it is answered.
+func (sc *scanning) openSink() error {
+	l, err := net.Listen("tcp", sc.s.Listen)
+	if err != nil {
+		return fmt.Errorf("canary.listen: the sink cannot listen on %s: %w", sc.s.Listen, err)
+	}
+	var file *canary.File
+	if sc.s.DeliveriesFile != "" {
+		if file, err = canary.OpenFile(sc.s.DeliveriesFile); err != nil {
+			l.Close()
+			return err
+		}
+		sc.closers = append(sc.closers, file)
+	}
+	sink := &canary.Sink{Canary: sc.canary, Store: func(d probe.Delivery) error {
+		if err := sc.journal.add(entry{Delivery: &d}); err != nil {
+			return err
+		}
+		if file != nil {
+			if err := file.Append(d); err != nil {
+				return err
+			}
+		}
+		sc.mu.Lock()
+		sc.deliveries = append(sc.deliveries, d)
+		sc.mu.Unlock()
+		return nil
+	}}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := sink.Serve(l); err != nil {
+			sc.fail(fmt.Errorf("the sink stopped: %w", err))
+		}
+	}()
+	sc.closers = append(sc.closers, closerFunc(func() error {
+		err := errors.Join(sink.Close(), ignoreClosed(l.Close()))
+		<-done
+		return err
+	}))
+	return nil
+}
+
+type closerFunc func() error
+
+func (f closerFunc) Close() error { return f() }
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (sc *scanning) close() {
+	for _, c := range slices.Backward(sc.closers) {
+		c.Close()
+	}
+}
+
+func (sc *scanning) fail(err error) {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if sc.fatal == nil {
+		sc.fatal = err
+	}
+}
+
+// run scans. Its error carries the exit code.
+func (sc *scanning) run(ctx context.Context) error {
+	sc.announce()
+	gentle, stopGently := context.WithCancel(ctx) // done: begin nothing new
+	hard, stopHard := context.WithCancel(ctx)     // done: stop at once
+	defer stopGently()
+	defer stopHard()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	interrupted := make(chan struct{})
+	finished := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-finished:
+				return
+			case <-signals:
+				if n == 0 {
+					close(interrupted)
+					fmt.Fprintf(sc.talk, "relaysweep: finishing what is under way; once more to stop at once\n")
+					stopGently()
+				} else {
+					stopHard()
+				}
+			}
+		}
+	})
+	show := newProgress(sc)
+	queue := make(chan discover.Opening, 1<<14)
+	var work sync.WaitGroup
+	for range sc.s.Probes {
+		work.Go(func() { sc.probeAll(gentle, hard, queue, stopGently) })
+	}
+	sc.sweep(gentle, queue, stopGently)
+	close(queue)
+	work.Wait()
+	sc.awaitDeliveries(gentle)
+	show.stop()
+	close(finished)
+	watch.Wait()
+	wasInterrupted := isClosed(interrupted) || ctx.Err() != nil
+	if hard.Err() != nil && wasInterrupted {
+		sc.checkpoint()
+		return &exit{exitIncomplete, "stopped; go on with: relaysweep scan --resume " + sc.s.Scan}
+	}
+	return sc.conclude(wasInterrupted)
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// announce says what is about to happen, with the pace.
+func (sc *scanning) announce() {
+	s := sc.s
+	rate := func(r float64) string {
+		if r == 0 {
+			return "no cap"
+		}
+		return fmt.Sprintf("%g/s", r)
+	}
+	fmt.Fprintf(sc.talk, "relaysweep: scan %s from %q: %d addresses, %d ports, %d targets\n", s.Scan, s.Vantage, sc.scope.Len(), len(s.Ports), sc.plan.Len())
+	fmt.Fprintf(sc.talk, "  pace: %s in all, %s per /24, %s per host; %s for a handshake, %s for a service\n", rate(s.Rates.Total), rate(s.Rates.PerNet), rate(s.Rates.PerHost), s.Timeout, s.ServiceTimeout)
+	switch {
+	case s.DiscoverOnly:
+		fmt.Fprintf(sc.talk, "  nothing is said to what listens\n")
+	case s.StopAt == probe.Delivered:
+		fmt.Fprintf(sc.talk, "  canaries go to %s, and nowhere else\n", s.Canary)
+	default:
+		fmt.Fprintf(sc.talk, "  stops at %s: no mail is sent\n", s.StopAt)
+	}
+	if n := len(sc.past.findings); n > 0 || sc.past.progress.Position > 0 {
+		fmt.Fprintf(sc.talk, "  resumed: %d targets and %d services are done already\n", sc.past.progress.Position, n)
+	}
+	for _, n := range s.Notes {
+		fmt.Fprintf(sc.talk, "  %s\n", n)
+	}
+}
+
+// sweep looks for openings and queues them. Openings of an earlier part come first.
+func (sc *scanning) sweep(ctx context.Context, queue chan<- discover.Opening, stop func()) {
+	known := make(map[netip.AddrPort]bool)
+	for _, f := range sc.findings {
+		known[f.Addr] = true
+	}
+	push := func(t discover.Target) {
+		if known[t.AddrPort()] {
+			return
+		}
+		known[t.AddrPort()] = true
+		sc.opened.Add(1)
+		select {
+		case queue <- discover.Opening{Target: t, Vantage: sc.s.Vantage}:
+		case <-ctx.Done():
+		}
+	}
+	for _, a := range sc.past.openings {
+		if t, err := sc.scope.Target(a); err == nil {
+			push(t)
+		}
+	}
+	sweeper := &discover.Connect{Limiter: sc.limiter, Timeout: sc.s.Timeout, InFlight: sc.s.InFlight, Source: sc.s.Source, Before: func(t discover.Target) error {
+		sc.sent.Add(1)
+		return sc.audit.write(t, "handshake")
+	}}
+	last := time.Now()
+	for r := range sweeper.Sweep(ctx, sc.plan, sc.ledger.next) {
+		sc.looked.Add(1)
+		if r.State == discover.Open {
+			a := r.Target.AddrPort()
+			if err := sc.journal.add(entry{Opening: &a}); err != nil {
+				sc.fail(err)
+				stop()
+			}
+			push(r.Target)
+		}
+		if r.State == discover.Failed && strings.Contains(r.Reason, "audit log") {
+			sc.fail(errors.New(r.Reason))
+			stop()
+		}
+		if r.State != discover.NotAttempted {
+			sc.cov.Add(r.Target.AddrPort(), r.State)
+		}
+		sc.ledger.add(r)
+		if now := time.Now(); now.Sub(last) >= time.Second {
+			last = now
+			sc.checkpoint()
+		}
+	}
+	sc.checkpoint()
+}
+
+func (sc *scanning) checkpoint() {
+	if err := sc.journal.add(entry{Progress: sc.ledger.progress()}); err != nil {
+		sc.fail(err)
+	}
+}
+
+// probeAll takes openings until there are none. After an interrupt nothing new is begun.
+func (sc *scanning) probeAll(gentle, hard context.Context, queue <-chan discover.Opening, stop func()) {
+	prober := sc.prober()
+	for o := range queue {
+		if gentle.Err() != nil {
+			continue // stays in the journal, for --resume
+		}
+		f, err := sc.look(hard, prober, o)
+		if err != nil {
+			sc.mu.Lock()
+			sc.failures = append(sc.failures, fmt.Sprintf("%s: %v", o.Target, err))
+			sc.mu.Unlock()
+			continue
+		}
+		if err := sc.journal.add(entry{Finding: &f}); err != nil {
+			sc.fail(err)
+			stop()
+			continue
+		}
+		sc.mu.Lock()
+		sc.findings = append(sc.findings, f)
+		sc.mu.Unlock()
+		sc.probed.Add(1)
+	}
+}
+
+func (sc *scanning) look(ctx context.Context, prober *probe.Prober, o discover.Opening) (probe.Finding, error) {
+	if sc.s.DiscoverOnly {
+		now := time.Now().UTC()
+		return probe.Finding{Addr: o.Target.AddrPort(), Vantage: o.Vantage, Protocol: "unknown", Note: "only looked for, not spoken to", Started: now, Ended: now}, nil
+	}
+	return prober.Probe(ctx, o)
+}
+
+func (sc *scanning) prober() *probe.Prober {
+	s := sc.s
+	vectors, _ := probe.SelectVectors(probe.Vectors(), s.VectorWords) // checked with the settings
+	p := &probe.Prober{
+		Dialer: sc.scope.Dialer(s.Source, 2*s.Timeout), Limiter: sc.limiter, Limits: smtp.Limits{Greeting: s.Greeting},
+		Scan: s.Scan, Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Canary: sc.canary, StopAt: s.StopAt,
+		Vectors: vectors, HELO: s.Hello, Domains: s.Domains, Senders: s.Senders, Budget: s.ServiceTimeout,
+		Before: func(t discover.Target, vector string) error { return sc.audit.write(t, vector) },
+	}
+	if s.Resolver != "" {
+		p.Lookup = names.Resolver{Server: s.Resolver}.PTR
+	}
+	return p
+}
+
+// awaitDeliveries waits until every canary that a server took is home, or the wait is over.
+func (sc *scanning) awaitDeliveries(ctx context.Context) {
+	if sc.s.StopAt != probe.Delivered || sc.s.DiscoverOnly {
+		return
+	}
+	deadline := time.NewTimer(sc.s.Wait)
+	defer deadline.Stop()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for sc.awaited() {
+		select {
+		case <-deadline.C:
+			return
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// awaited reports whether a canary is out that may still come home: one that was queued, or refused only after it was
+// sent, which some servers do and deliver all the same.
+func (sc *scanning) awaited() bool {
+	if sc.s.DeliveriesFile != "" && sc.s.Listen == "" {
+		if ds, err := canary.ReadFile(sc.s.DeliveriesFile); err == nil {
+			sc.mu.Lock()
+			sc.deliveries = ds
+			sc.mu.Unlock()
+		}
+	}
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	home := make(map[string]bool)
+	for _, d := range sc.deliveries {
+		home[d.Canary] = true
+	}
+	for i := range sc.findings {
+		for _, a := range sc.findings[i].Attempts {
+			if a.End.Code != 0 && !home[a.Canary] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// conclude writes the report and decides the exit code.
+func (sc *scanning) conclude(interrupted bool) error {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	s := sc.s
+	complete := sc.cov.Complete() && len(sc.failures) == 0 && !interrupted && sc.fatal == nil
+	rs := report.Scan{
+		ID: s.Scan, Version: version(), Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Vantage: s.Vantage, Zone: s.Zone, Engine: "connect",
+		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: s.Rates, Seed: s.Seed, StopAt: s.StopAt,
+		CanaryDomain: s.Canary, Started: s.Started, Ended: time.Now().UTC(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent.Load(), Interrupted: interrupted,
+	}
+	for _, f := range sc.failures {
+		rs.Notes = append(rs.Notes, "could not be probed: "+f)
+	}
+	if sc.fatal != nil {
+		rs.Notes = append(rs.Notes, sc.fatal.Error())
+	}
+	if !complete {
+		rs.Resume = "relaysweep scan --resume " + s.Scan
+	}
+	in := report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.cov.Rows(), Deliveries: sc.deliveries}
+	r := report.New(in)
+	in.Scan.Exit = sc.exitCode(r, complete)
+	r = report.New(in)
+	if err := s.Outputs.write(sc.p, r); err != nil {
+		return &exit{exitInternal, err.Error()}
+	}
+	msg := ""
+	switch {
+	case sc.fatal != nil:
+		msg = sc.fatal.Error()
+	case rs.Resume != "":
+		msg = "incomplete; go on with: " + rs.Resume
+	}
+	if in.Scan.Exit == exitDone {
+		return nil
+	}
+	return &exit{in.Scan.Exit, msg}
+}
+
+func (sc *scanning) exitCode(r *report.Report, complete bool) int {
+	if sc.s.FailOn != "" {
+		if severity, err := report.ParseSeverity(sc.s.FailOn); err == nil && r.WorstAtLeast(severity) {
+			return exitFinding
+		}
+	}
+	switch {
+	case sc.fatal != nil:
+		return exitInternal
+	case !complete:
+		return exitIncomplete
+	}
+	return exitDone
+}
+
+// inside reports whether the vantage is one that servers trust by design: its name or zone says so, or, where neither
+// is given, the scope is private throughout and so is our place in it.
+func (sc *scanning) inside() bool {
+	for _, w := range []string{sc.s.Vantage, sc.s.Zone} {
+		if slices.Contains([]string{"inside", "lan", "internal", "intern", "trusted", "local"}, strings.ToLower(w)) {
+			return true
+		}
+	}
+	if sc.s.Vantage != "here" {
+		return false
+	}
+	return !slices.ContainsFunc(sc.scope.Prefixes(), func(p netip.Prefix) bool { return !p.Addr().IsPrivate() && !p.Addr().IsLoopback() })
+}
+
+// dryRun prints every handshake, and for every target the exact bytes that a mail server there would get.
+func (sc *scanning) dryRun() error {
+	out := &errWriter{w: sc.p.out}
+	s := sc.s
+	fmt.Fprintf(out, "# scan %s: nothing is sent\n", s.Scan)
+	prober := sc.prober()
+	for i := range sc.plan.Len() {
+		t, err := sc.plan.At(i)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%s tcp handshake\n", t)
+		if !s.DiscoverOnly {
+			fmt.Fprint(out, prober.Preview(t, s.Vantage))
+		}
+		if out.err != nil {
+			return out.err
+		}
+	}
+	return nil
+}
+
+// errWriter keeps the first error.
+type errWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (w *errWriter) Write(b []byte) (int, error) {
+	if w.err == nil {
+		_, w.err = w.w.Write(b)
+	}
+	return len(b), w.err
+}

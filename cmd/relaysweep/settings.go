@@ -1,0 +1,479 @@
+package main
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"relaysweep/discover"
+	"relaysweep/probe"
+	"relaysweep/ratelimit"
+)
+
+// settings are all that a scan needs to know, made once from flags, environment and configuration, in that order of
+// precedence. They are stored with the scan, so that it can be resumed as it was.
+type settings struct {
+	Scan           string
+	Started        time.Time
+	Spec           discover.Spec
+	Ports          []uint16
+	Seed           uint64
+	Vantage        string
+	Zone           string
+	Source         netip.Addr
+	Canary         string // domain
+	Listen         string // of the sink inside the scan
+	Key            []byte
+	DeliveriesFile string
+	Wait           time.Duration // for deliveries, after the last probe
+	Domains        []string
+	Senders        []string
+	Hello          string
+	Resolver       string
+	Rates          ratelimit.Rates
+	StopAt         probe.Verdict
+	VectorWords    []string
+	Timeout        time.Duration
+	ServiceTimeout time.Duration
+	Greeting       time.Duration
+	InFlight       int
+	Probes         int
+	DiscoverOnly   bool
+	FailOn         string
+	AuditLog       string
+	Outputs        outputs
+	Notes          []string
+}
+
+// Polite defaults: they are printed at the start of each scan.
+const (
+	defaultTotal   = 1000
+	defaultPerNet  = 200
+	defaultPerHost = 10
+)
+
+func env(name string) cli.ValueSourceChain {
+	return cli.EnvVars("RELAYSWEEP_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+}
+
+func stringFlag(name, usage string, aliases ...string) cli.Flag {
+	return &cli.StringFlag{Name: name, Usage: usage, Aliases: aliases, Sources: env(name), HideDefault: true}
+}
+
+func listFlag(name, usage string, aliases ...string) cli.Flag {
+	return &cli.StringSliceFlag{Name: name, Usage: usage, Aliases: aliases, Sources: env(name), HideDefault: true}
+}
+
+func boolFlag(name, usage string, aliases ...string) cli.Flag {
+	return &cli.BoolFlag{Name: name, Usage: usage, Aliases: aliases, Sources: env(name), HideDefault: true}
+}
+
+// targetFlags choose what is looked at, and how fast.
+func targetFlags() []cli.Flag {
+	return []cli.Flag{
+		stringFlag("config", "configuration `FILE` (default relaysweep.yaml where it exists)"),
+		stringFlag("port", "`PORTS` such as 25,465,2500-2599; - for all (default: the ports where SMTP is found)", "p"),
+		listFlag("input-list", "read targets from `FILE`, one a line; - for stdin", "iL", "l"),
+		listFlag("exclude", "addresses, CIDRs or ranges never to touch", "eh"),
+		listFlag("exclude-file", "read exclusions from `FILE`, one a line", "excludefile", "ef"),
+		stringFlag("rate", "connections a second in all; 0 for no cap (default 1000)", "max-rate"),
+		stringFlag("rate-per-net", "a second for each /24 or IPv6 /64 (default 200)"),
+		stringFlag("rate-per-host", "a second for each address (default 10)"),
+		stringFlag("timeout", "for one handshake, such as 3s (default 3s)"),
+		stringFlag("concurrency", "handshakes under way at once (default: by rate and timeout)", "c"),
+		stringFlag("seed", "order of the scan; the same seed gives the same order"),
+		stringFlag("vantage", "name of the place we look from, such as internet or inside"),
+		stringFlag("zone", "firewall zone of the vantage"),
+		stringFlag("source-ip", "source `ADDRESS`"),
+		stringFlag("organisation", "who owns the address space"),
+		stringFlag("contact", "whom to ask; required for public space"),
+		stringFlag("audit-log", "append every probe to `FILE` (default: beside the scan's state)"),
+	}
+}
+
+// probeFlags choose what is asked of mail servers.
+func probeFlags() []cli.Flag {
+	return []cli.Flag{
+		stringFlag("stop-at", "accepted, ready (354, then cut: no mail) or delivered (a canary goes through) (default ready)"),
+		listFlag("vectors", "rows of relaysweep vectors to try: default, ids, -ids"),
+		stringFlag("canary-domain", "mail `DOMAIN` of yours whose mail comes home to the sink"),
+		stringFlag("canary-listen", "`ADDRESS:PORT` of the sink inside the scan"),
+		stringFlag("canary-key", "`FILE` with the secret that canaries are made with; written if it is missing"),
+		stringFlag("canary-wait", "wait so long for canaries after the last probe (default 30s)"),
+		stringFlag("deliveries", "`FILE` that the sink writes, or that canary serve writes and scan reads"),
+		listFlag("local-domain", "mail domains of the organisation"),
+		listFlag("local-sender", "existing addresses of the organisation, to be forged"),
+		stringFlag("hello", "our own name in EHLO (default: our address literal)"),
+		stringFlag("resolver", "DNS server `ADDRESS[:PORT]` for the names of targets (default: none are looked up)"),
+		stringFlag("service-timeout", "time for one service; what is not tried by then is unknown (default 80s)"),
+		stringFlag("greeting-timeout", "wait for a greeting on mail ports (default 30s)"),
+		stringFlag("probes", "services tested at once (default 64)"),
+	}
+}
+
+// newSettings resolves a command line. targets are its arguments.
+func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) {
+	cfg, err := loadConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	s := &settings{Scan: newScanID(), Started: time.Now().UTC()}
+	get := func(flag, key, fromFile string) value {
+		if c.IsSet(flag) {
+			return value{c.String(flag), "--" + flag}
+		}
+		return value{fromFile, cfg.where(key)}
+	}
+	list := func(flag, key string, fromFile []string) ([]string, string) {
+		if c.IsSet(flag) {
+			return c.StringSlice(flag), "--" + flag
+		}
+		return fromFile, cfg.where(key)
+	}
+	s.Spec.Organisation = get("organisation", "$.organisation", cfg.Organisation).text
+	s.Spec.Contact = get("contact", "$.contact", cfg.Contact).text
+	if err := p.scopeOf(c, cfg, args, &s.Spec); err != nil {
+		return nil, err
+	}
+	if s.Ports, err = portsOf(c, cfg); err != nil {
+		return nil, err
+	}
+	s.Vantage = get("vantage", "$.vantage.name", cfg.Vantage.Name).text
+	s.Zone = get("zone", "$.vantage.zone", cfg.Vantage.Zone).text
+	if s.Vantage == "" {
+		s.Vantage = "here"
+	}
+	if s.Source, err = get("source-ip", "$.vantage.source", cfg.Vantage.Source).addr(); err != nil {
+		return nil, err
+	}
+	if err := ownAddress(s.Source, get("source-ip", "$.vantage.source", cfg.Vantage.Source)); err != nil {
+		return nil, err
+	}
+	if s.Rates, err = ratesOf(c, cfg); err != nil {
+		return nil, err
+	}
+	if s.Timeout, err = get("timeout", "", "").duration(3 * time.Second); err != nil {
+		return nil, err
+	}
+	if s.InFlight, err = number(get("concurrency", "", ""), inFlight(s.Rates.Total, s.Timeout)); err != nil {
+		return nil, err
+	}
+	if s.Seed, err = seedOf(get("seed", "", "")); err != nil {
+		return nil, err
+	}
+	s.AuditLog = get("audit-log", "", "").text
+	if err := s.probing(c, cfg, get, list); err != nil {
+		return nil, err
+	}
+	if len(cfg.Rules) > 0 || cfg.Approvals != "" || cfg.Inventory != "" {
+		s.Notes = append(s.Notes, cfg.file+": rules, approvals and inventory are read by later versions; this one does not use them")
+	}
+	return s, nil
+}
+
+type getter func(flag, key, fromFile string) value
+
+// probing resolves what is asked of mail servers.
+func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(flag, key string, fromFile []string) ([]string, string)) (err error) {
+	s.Canary = strings.ToLower(strings.TrimSuffix(get("canary-domain", "$.canary.domain", cfg.Canary.Domain).text, "."))
+	if s.Canary != "" && !mailDomain(s.Canary) {
+		return get("canary-domain", "$.canary.domain", cfg.Canary.Domain).errorf("%q is not a mail domain", s.Canary)
+	}
+	if s.Listen, err = get("canary-listen", "$.canary.listen", cfg.Canary.Listen).hostPort("25"); err != nil {
+		return err
+	}
+	s.DeliveriesFile = get("deliveries", "$.canary.deliveries", cfg.Canary.Deliveries).text
+	if s.Wait, err = get("canary-wait", "$.canary.wait", cfg.Canary.Wait).duration(30 * time.Second); err != nil {
+		return err
+	}
+	stop := get("stop-at", "$.stop_at", cfg.StopAt)
+	if stop.text == "" {
+		stop.text = "ready"
+	}
+	if err := s.StopAt.UnmarshalText([]byte(stop.text)); err != nil || !slices.Contains([]probe.Verdict{probe.Accepted, probe.Ready, probe.Delivered}, s.StopAt) {
+		return stop.errorf("stop_at %q does not exist: it is accepted, ready or delivered", stop.text)
+	}
+	if s.StopAt == probe.Delivered && s.Canary == "" {
+		return stop.errorf("stop_at delivered sends messages, and they may only go to a mail domain of yours: set canary.domain (--canary-domain)")
+	}
+	if s.StopAt == probe.Delivered && s.Listen == "" && s.DeliveriesFile == "" {
+		return stop.errorf("stop_at delivered needs to see what comes home: set canary.listen for a sink inside the scan, or canary.deliveries, which relaysweep canary serve writes")
+	}
+	if s.Key, err = keyOf(get("canary-key", "$.canary.key_file", cfg.Canary.KeyFile).text, s.StopAt == probe.Delivered); err != nil {
+		return err
+	}
+	var where string
+	for _, l := range []struct {
+		out  *[]string
+		flag string
+		key  string
+		file []string
+		ok   func(string) bool
+		what string
+	}{
+		{&s.Domains, "local-domain", "$.local.domains", cfg.Local.Domains, mailDomain, "a mail domain"},
+		{&s.Senders, "local-sender", "$.local.senders", cfg.Local.Senders, mailAddress, "a mail address"},
+	} {
+		*l.out, where = list(l.flag, l.key, l.file)
+		for _, v := range *l.out {
+			if !l.ok(v) {
+				return fmt.Errorf("%s: %q is not %s", where, v, l.what)
+			}
+		}
+	}
+	hello := get("hello", "$.local.hello", cfg.Local.Hello)
+	if s.Hello = hello.text; s.Hello != "" && !mailDomain(s.Hello) {
+		return hello.errorf("%q is not a host name", s.Hello)
+	}
+	if s.Resolver, err = get("resolver", "$.local.resolver", cfg.Local.Resolver).hostPort("53"); err != nil {
+		return err
+	}
+	words, where := list("vectors", "$.vectors", cfg.Vectors)
+	s.VectorWords = words
+	if _, err := probe.SelectVectors(probe.Vectors(), words); err != nil {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	if s.ServiceTimeout, err = get("service-timeout", "", "").duration(80 * time.Second); err != nil {
+		return err
+	}
+	if s.Greeting, err = get("greeting-timeout", "", "").duration(30 * time.Second); err != nil {
+		return err
+	}
+	s.Probes, err = number(get("probes", "", ""), 64)
+	return err
+}
+
+func loadConfig(c *cli.Command) (*config, error) {
+	name := c.String("config")
+	if name == "" {
+		name = "relaysweep.yaml"
+		if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
+			return &config{file: "relaysweep.yaml"}, nil
+		}
+	}
+	return readConfig(name)
+}
+
+// scopeOf gathers what is in scope: arguments, lists, stdin, and the configuration.
+func (p *program) scopeOf(c *cli.Command, cfg *config, args []string, spec *discover.Spec) error {
+	spec.Include = cfg.entries("$.scope.include", cfg.Scope.Include)
+	spec.Exclude = cfg.entries("$.scope.exclude", cfg.Scope.Exclude)
+	for _, a := range args {
+		if a == "-" {
+			entries, err := readList("stdin", p.in)
+			if err != nil {
+				return err
+			}
+			spec.Targets = append(spec.Targets, entries...)
+			continue
+		}
+		spec.Targets = append(spec.Targets, discover.Entry{Text: a, Where: "target"})
+	}
+	lists := []struct {
+		flag string
+		out  *[]discover.Entry
+	}{{"input-list", &spec.Targets}, {"exclude-file", &spec.Exclude}}
+	for _, l := range lists {
+		for _, name := range c.StringSlice(l.flag) {
+			entries, err := p.readListFile(name)
+			if err != nil {
+				return err
+			}
+			if len(entries) == 0 && l.flag == "input-list" {
+				return fmt.Errorf("%s: no targets in it", name)
+			}
+			*l.out = append(*l.out, entries...)
+		}
+	}
+	for _, e := range c.StringSlice("exclude") {
+		spec.Exclude = append(spec.Exclude, discover.Entry{Text: e, Where: "--exclude"})
+	}
+	return nil
+}
+
+func (p *program) readListFile(name string) ([]discover.Entry, error) {
+	if name == "-" {
+		return readList("stdin", p.in)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readList(name, f)
+}
+
+// readList reads one entry a line. Blank lines and # comments are left out, as is what follows a comma.
+func readList(name string, r io.Reader) ([]discover.Entry, error) {
+	var out []discover.Entry
+	scan := bufio.NewScanner(r)
+	for n := 1; scan.Scan(); n++ {
+		line, _, _ := strings.Cut(scan.Text(), "#")
+		line, _, _ = strings.Cut(line, ",")
+		if line = strings.TrimSpace(line); line != "" {
+			out = append(out, discover.Entry{Text: line, Where: fmt.Sprintf("%s:%d", name, n)})
+		}
+	}
+	if err := scan.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return out, nil
+}
+
+func portsOf(c *cli.Command, cfg *config) ([]uint16, error) {
+	if c.IsSet("port") {
+		ports, err := discover.ParsePorts(c.String("port"))
+		if err != nil {
+			return nil, fmt.Errorf("--port: %w", err)
+		}
+		return ports, nil
+	}
+	if len(cfg.Ports) == 0 {
+		return discover.DefaultPorts(), nil
+	}
+	var out []uint16
+	for i, n := range cfg.Ports {
+		if n < 1 || n > 65535 {
+			return nil, fmt.Errorf("%s: port %d does not exist: ports run from 1 to 65535", cfg.where(fmt.Sprintf("$.ports[%d]", i)), n)
+		}
+		out = append(out, uint16(n))
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+func ratesOf(c *cli.Command, cfg *config) (ratelimit.Rates, error) {
+	var r ratelimit.Rates
+	for _, v := range []struct {
+		out  *float64
+		flag string
+		key  string
+		file *float64
+		zero float64
+	}{
+		{&r.Total, "rate", "$.rate.total", cfg.Rate.Total, defaultTotal},
+		{&r.PerNet, "rate-per-net", "$.rate.per_net", cfg.Rate.PerNet, defaultPerNet},
+		{&r.PerHost, "rate-per-host", "$.rate.per_host", cfg.Rate.PerHost, defaultPerHost},
+	} {
+		where := cfg.where(v.key)
+		switch *v.out = v.zero; {
+		case c.IsSet(v.flag):
+			where = "--" + v.flag
+			if _, err := fmt.Sscanf(c.String(v.flag), "%g", v.out); err != nil {
+				return r, fmt.Errorf("%s: %q is not a number of connections a second", where, c.String(v.flag))
+			}
+		case v.file != nil:
+			*v.out = *v.file
+		}
+		if *v.out < 0 || math.IsNaN(*v.out) || math.IsInf(*v.out, 0) {
+			return r, fmt.Errorf("%s: a rate is 0 (no cap) or more a second", where)
+		}
+	}
+	return r, nil
+}
+
+// inFlight is how many handshakes a rate can keep under way when every one of them times out.
+func inFlight(rate float64, timeout time.Duration) int {
+	n := int(rate * timeout.Seconds())
+	if rate == 0 {
+		n = 2048
+	}
+	return max(64, min(n, 4096, fileLimit()/2))
+}
+
+func number(v value, zero int) (int, error) {
+	if v.text == "" {
+		return zero, nil
+	}
+	var n int
+	if _, err := fmt.Sscanf(v.text, "%d", &n); err != nil || n < 1 || n > 1<<16 {
+		return 0, v.errorf("%q is not a number from 1 to 65536", v.text)
+	}
+	return n, nil
+}
+
+func seedOf(v value) (uint64, error) {
+	var seed uint64
+	if v.text != "" {
+		if _, err := fmt.Sscanf(v.text, "%d", &seed); err != nil {
+			return 0, v.errorf("%q is not a seed: it is a whole number", v.text)
+		}
+		return seed, nil
+	}
+	b := make([]byte, 8)
+	rand.Read(b)
+	for _, c := range b {
+		seed = seed<<8 | uint64(c)
+	}
+	return seed, nil
+}
+
+func newScanID() string {
+	b := make([]byte, 3)
+	rand.Read(b)
+	return time.Now().UTC().Format("20060102-150405-") + hex.EncodeToString(b)
+}
+
+// keyOf reads the canary key; a missing file is written. Without a file the key lives as long as the scan.
+func keyOf(name string, needed bool) ([]byte, error) {
+	key := make([]byte, 32)
+	rand.Read(key)
+	if name == "" {
+		return key, nil
+	}
+	b, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		if !needed {
+			return key, nil
+		}
+		return key, os.WriteFile(name, []byte(hex.EncodeToString(key)+"\n"), 0o600)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if key, err = hex.DecodeString(strings.TrimSpace(string(b))); err != nil || len(key) < 16 {
+		return nil, fmt.Errorf("%s: not a canary key: it holds 32 to 64 hexadecimal digits", name)
+	}
+	return key, nil
+}
+
+// ownAddress checks that a source address is one of this machine.
+func ownAddress(a netip.Addr, v value) error {
+	if !a.IsValid() {
+		return nil
+	}
+	l, err := net.Listen("tcp", netip.AddrPortFrom(a, 0).String())
+	if err != nil {
+		return v.errorf("%s is not an address of this machine", a)
+	}
+	return l.Close()
+}
+
+func mailDomain(s string) bool {
+	if s == "" || len(s) > 253 || !strings.Contains(s, ".") {
+		return false
+	}
+	for label := range strings.SplitSeq(strings.ToLower(s), ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" || label[0] == '-' {
+			return false
+		}
+	}
+	return true
+}
+
+func mailAddress(s string) bool {
+	local, domain, ok := strings.Cut(s, "@")
+	return ok && mailDomain(domain) && local != "" && len(local) <= 64 && !strings.ContainsFunc(local, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`<>"\@`, r) })
+}

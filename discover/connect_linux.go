@@ -1,0 +1,113 @@
+package discover
+
+import (
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// connect completes one TCP handshake and closes it. On Linux the socket's error queue tells which ICMP message ended
+// a handshake (ip(7), IP_RECVERR), so that prohibited and unreachable are told apart. Go's poller waits for it.
+func connect(to netip.AddrPort, source netip.Addr, timeout time.Duration) (State, string) {
+	family := unix.AF_INET
+	if to.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return Failed, os.NewSyscallError("socket", err).Error()
+	}
+	f := os.NewFile(uintptr(fd), "tcp")
+	defer f.Close()
+	if family == unix.AF_INET {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1)
+	} else {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
+	}
+	if err != nil {
+		return Failed, os.NewSyscallError("setsockopt", err).Error()
+	}
+	if source.IsValid() && source.Is4() == to.Addr().Is4() {
+		if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(source, 0))); err != nil {
+			return Failed, os.NewSyscallError("bind", err).Error()
+		}
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return Failed, err.Error()
+	}
+	if err := unix.Connect(fd, sockaddr(to)); err != nil && err != unix.EINPROGRESS {
+		return stateOf(err, timeout)
+	}
+	if err := f.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+		return Failed, err.Error()
+	}
+	var soerr error
+	var icmp *unix.SockExtendedErr
+	settled := func(fd uintptr) bool {
+		n, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+		switch {
+		case err != nil:
+			soerr = err
+		case n != 0:
+			soerr = unix.Errno(n)
+			icmp = errorQueue(int(fd))
+		default:
+			if _, err := unix.Getpeername(int(fd)); err == unix.ENOTCONN {
+				return false // under way still
+			}
+		}
+		return true
+	}
+	if err := raw.Write(settled); err != nil {
+		// Ask once more: on a busy machine the timer may be seen before the answer.
+		late := false
+		if cerr := raw.Control(func(fd uintptr) { late = settled(fd) }); cerr != nil || !late {
+			return stateOf(err, timeout)
+		}
+	}
+	if icmp != nil && prohibited(icmp) {
+		return Prohibited, "icmp administratively prohibited"
+	}
+	return stateOf(soerr, timeout)
+}
+
+// prohibited: IPv4 type 3 codes 9, 10 and 13 (RFC 1122 3.2.2.1, RFC 1812 5.2.7.1); IPv6 type 1 code 1, 5 (RFC 4443 3.1).
+func prohibited(e *unix.SockExtendedErr) bool {
+	switch e.Origin {
+	case unix.SO_EE_ORIGIN_ICMP:
+		return e.Type == 3 && (e.Code == 9 || e.Code == 10 || e.Code == 13)
+	case unix.SO_EE_ORIGIN_ICMP6:
+		return e.Type == 1 && (e.Code == 1 || e.Code == 5)
+	}
+	return false
+}
+
+// errorQueue reads one extended error, if there is any.
+func errorQueue(fd int) *unix.SockExtendedErr {
+	oob := make([]byte, 512)
+	_, n, _, _, err := unix.Recvmsg(fd, make([]byte, 128), oob, unix.MSG_ERRQUEUE)
+	if err != nil {
+		return nil
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob[:n])
+	if err != nil {
+		return nil
+	}
+	for _, m := range msgs {
+		isErr := m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_RECVERR || m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_RECVERR
+		if isErr && len(m.Data) >= 16 {
+			return &unix.SockExtendedErr{Errno: uint32(m.Data[0]), Origin: m.Data[4], Type: m.Data[5], Code: m.Data[6]}
+		}
+	}
+	return nil
+}
+
+func sockaddr(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+}

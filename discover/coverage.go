@@ -1,0 +1,133 @@
+package discover
+
+import (
+	"net/netip"
+
+	"go4.org/netipx"
+)
+
+// Coverage counts what a scan looked at, by included prefix and port.
+type Coverage struct {
+	scope  *Scope
+	ports  map[uint16]int
+	list   []uint16
+	counts [][len(stateNames)]uint64 // label*ports + port
+}
+
+// NewCoverage makes the empty coverage of a plan.
+func NewCoverage(p *Plan) *Coverage {
+	c := &Coverage{scope: p.scope, ports: make(map[uint16]int), list: p.ports, counts: make([][len(stateNames)]uint64, len(p.scope.labels)*len(p.ports))}
+	for i, port := range p.ports {
+		c.ports[port] = i
+	}
+	return c
+}
+
+// Add counts one result.
+func (c *Coverage) Add(a netip.AddrPort, s State) {
+	label := c.scope.label(a.Addr())
+	port, ok := c.ports[a.Port()]
+	if label < 0 || !ok {
+		return
+	}
+	c.counts[label*len(c.list)+port][s]++
+}
+
+// CoverageRow is one prefix and port. The counts add up to the prefix's addresses.
+type CoverageRow struct {
+	Prefix       netip.Prefix      `json:"prefix"`
+	Port         uint16            `json:"port"`
+	Open         uint64            `json:"open"`
+	Closed       uint64            `json:"closed"`
+	Filtered     uint64            `json:"filtered"`
+	Prohibited   uint64            `json:"prohibited"`
+	Unreachable  uint64            `json:"unreachable"`
+	NotAttempted uint64            `json:"not_attempted"`
+	Failed       uint64            `json:"failed"`
+	Reasons      map[string]uint64 `json:"reasons,omitempty"` // of what was not attempted
+}
+
+// Looked is how many targets of the row gave an answer or a meaningful silence.
+func (r CoverageRow) Looked() uint64 {
+	return r.Open + r.Closed + r.Filtered + r.Prohibited + r.Unreachable
+}
+
+// Rows lists the coverage. What was never reported counts as not attempted: excluded addresses for that reason, the
+// rest as interrupted.
+func (c *Coverage) Rows() []CoverageRow {
+	var rows []CoverageRow
+	for l, prefix := range c.scope.labels {
+		addresses := prefixLen(prefix)
+		in := c.scope.countIn(prefix)
+		for i, port := range c.list {
+			n := c.counts[l*len(c.list)+i]
+			r := CoverageRow{Prefix: prefix, Port: port, Open: n[Open], Closed: n[Closed], Filtered: n[Filtered], Prohibited: n[Prohibited], Unreachable: n[Unreachable], Failed: n[Failed]}
+			r.NotAttempted = addresses - r.Looked() - r.Failed
+			r.Reasons = make(map[string]uint64)
+			if addresses > in {
+				r.Reasons["excluded"] = addresses - in
+			}
+			if left := r.NotAttempted - (addresses - in); left > 0 {
+				r.Reasons["interrupted"] = left
+			}
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// Complete reports whether every target in scope was looked at.
+func (c *Coverage) Complete() bool {
+	for _, r := range c.Rows() {
+		if r.Failed > 0 || r.Reasons["interrupted"] > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Counts returns the raw counts, to be kept and given to Restore when a scan resumes.
+func (c *Coverage) Counts() [][]uint64 {
+	var out [][]uint64
+	for _, n := range c.counts {
+		out = append(out, append([]uint64(nil), n[:]...))
+	}
+	return out
+}
+
+// Restore sets the counts of an earlier part of the same scan.
+func (c *Coverage) Restore(counts [][]uint64) bool {
+	if len(counts) != len(c.counts) {
+		return false
+	}
+	for i, n := range counts {
+		if len(n) != len(c.counts[i]) {
+			return false
+		}
+		copy(c.counts[i][:], n)
+	}
+	return true
+}
+
+// prefixLen is the number of addresses of a prefix that a scope can hold.
+func prefixLen(p netip.Prefix) uint64 { return 1 << min(p.Addr().BitLen()-p.Bits(), 63) }
+
+// countIn is how many addresses of the scope lie in a prefix, after exclusion.
+func (s *Scope) countIn(p netip.Prefix) uint64 {
+	var n uint64
+	first, last := p.Masked().Addr(), netipx.PrefixLastIP(p)
+	for _, r := range s.ranges {
+		from, to := r.from, r.to
+		if from.Less(first) {
+			from = first
+		}
+		if last.Less(to) {
+			to = last
+		}
+		if from.BitLen() == first.BitLen() && !to.Less(from) {
+			m, _ := rangeLen(netipx.IPRangeFrom(from, to))
+			n += m
+		}
+	}
+	return n
+}

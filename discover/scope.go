@@ -1,0 +1,258 @@
+// Package discover names the address space that is ours and finds what listens in it.
+//
+// A Scope says what is ours: prefixes, minus exclusions. It is the only maker of Target values, and a byte leaves
+// only toward a Target. A Plan orders the targets by a keyed permutation, a Sweeper tries them one by one under a
+// rate limiter, and every answer is a Result in one of the states below. Openings go on to package probe; Coverage
+// counts all states, so that what was not looked at is never taken for closed.
+//
+//	Scope ─► Plan ─► Sweeper ─► Result ─► Opening
+//	                               └────► Coverage
+package discover
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"slices"
+	"sort"
+
+	"go4.org/netipx"
+)
+
+// ErrOutOfScope is wrapped by every refusal of the gate.
+var ErrOutOfScope = errors.New("outside the scope")
+
+// MaxAddresses bounds a scope: one IPv4 /8. Larger spaces are scanned in parts.
+const MaxAddresses = 1 << 24
+
+// Entry is one line of a scope as a person wrote it, with the place where it stands.
+type Entry struct {
+	Text  string // a prefix, an address, or a range a-b
+	Where string // file:line, or the name of the flag
+}
+
+// Spec is what a scope is made of.
+type Spec struct {
+	Include []Entry // the organisation's address space, from its configuration
+	Exclude []Entry // never touched
+	Targets []Entry // the part of it to scan now, from the command line; none: all of Include
+
+	// Public space needs both (DESIGN.md, law 4).
+	Organisation, Contact string
+}
+
+// Scope is a set of addresses that may be touched. It never changes once made.
+type Scope struct {
+	set      *netipx.IPSet
+	ranges   []span
+	total    uint64
+	labels   []netip.Prefix // coalesced includes, before exclusion
+	excluded []netip.Prefix
+}
+
+// span is a run of addresses with the number of addresses before it.
+type span struct {
+	from, to netip.Addr
+	before   uint64
+}
+
+// Target is one address and port that may be touched. Only a Scope makes one.
+type Target struct{ addr netip.AddrPort }
+
+// AddrPort returns the address and port.
+func (t Target) AddrPort() netip.AddrPort { return t.addr }
+
+func (t Target) String() string { return t.addr.String() }
+
+// NewScope parses and checks a Spec. Every error names the entry's place and what to write instead.
+func NewScope(spec Spec) (*Scope, error) {
+	owned, err := parseAll(spec.Include)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range owned {
+		if public(p) && (spec.Organisation == "" || spec.Contact == "") {
+			return nil, fmt.Errorf("%s: %s is public address space: set organisation and contact in the configuration", spec.Include[p.entry].Where, spec.Include[p.entry].Text)
+		}
+	}
+	chosen := owned
+	if len(spec.Targets) > 0 {
+		if chosen, err = parseAll(spec.Targets); err != nil {
+			return nil, err
+		}
+		ownedSet, err := build(owned)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range chosen {
+			if public(p) && !ownedSet.ContainsRange(p.r) {
+				e := spec.Targets[p.entry]
+				return nil, fmt.Errorf("%s: %s is public address space and not in the configuration's scope: add it to scope.include, with organisation and contact", e.Where, e.Text)
+			}
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, errors.New("no targets: name private addresses or CIDRs as arguments, or write scope.include in relaysweep.yaml (relaysweep init)")
+	}
+	excluded, err := parseAll(spec.Exclude)
+	if err != nil {
+		return nil, err
+	}
+	return newScope(chosen, excluded, spec)
+}
+
+func newScope(chosen, excluded []parsed, spec Spec) (*Scope, error) {
+	var b netipx.IPSetBuilder
+	for _, p := range chosen {
+		b.AddRange(p.r)
+	}
+	before, err := b.IPSet()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range excluded {
+		b.RemoveRange(p.r) // adds first, removes last
+	}
+	set, err := b.IPSet()
+	if err != nil {
+		return nil, err
+	}
+	s := &Scope{set: set}
+	if s.labels, err = coalesce(before.Prefixes()); err != nil {
+		return nil, err
+	}
+	for _, p := range excluded {
+		s.excluded = append(s.excluded, p.r.Prefixes()...)
+	}
+	for _, r := range set.Ranges() {
+		n, ok := rangeLen(r)
+		if !ok || s.total+n > MaxAddresses {
+			return nil, fmt.Errorf("the scope holds more than %d addresses (an IPv4 /8): scan it in parts, and name IPv6 hosts one by one or in prefixes of /112 and longer", MaxAddresses)
+		}
+		s.ranges = append(s.ranges, span{r.From(), r.To(), s.total})
+		s.total += n
+	}
+	if s.total == 0 {
+		where := "exclude"
+		if len(spec.Exclude) > 0 {
+			where = spec.Exclude[0].Where
+		}
+		return nil, fmt.Errorf("%s: the exclusions leave nothing of the scope: take one away", where)
+	}
+	return s, nil
+}
+
+// Contains reports whether an address may be touched.
+func (s *Scope) Contains(a netip.Addr) bool { return s.set.Contains(a.Unmap()) }
+
+// Target is the gate: it makes a Target of an address in scope, and refuses any other.
+func (s *Scope) Target(a netip.AddrPort) (Target, error) {
+	if err := s.permit(a.Addr()); err != nil {
+		return Target{}, err
+	}
+	if a.Port() == 0 {
+		return Target{}, errors.New("port 0 cannot be scanned")
+	}
+	return Target{netip.AddrPortFrom(a.Addr().Unmap(), a.Port())}, nil
+}
+
+// permit is asked when targets are made and again before each send.
+func (s *Scope) permit(a netip.Addr) error {
+	if !s.Contains(a) {
+		return fmt.Errorf("%s: %w", a, ErrOutOfScope)
+	}
+	return nil
+}
+
+// Len is the number of addresses.
+func (s *Scope) Len() uint64 { return s.total }
+
+// Prefixes are the included prefixes, coalesced, before exclusion. Coverage is counted by them.
+func (s *Scope) Prefixes() []netip.Prefix { return slices.Clone(s.labels) }
+
+// Excluded are the prefixes that are never touched.
+func (s *Scope) Excluded() []netip.Prefix { return slices.Clone(s.excluded) }
+
+// at returns the i-th address.
+func (s *Scope) at(i uint64) netip.Addr {
+	k := sort.Search(len(s.ranges), func(k int) bool { return s.ranges[k].before > i }) - 1
+	return addrAdd(s.ranges[k].from, i-s.ranges[k].before)
+}
+
+// label returns the index of the included prefix that holds an address, or -1.
+func (s *Scope) label(a netip.Addr) int {
+	k, found := slices.BinarySearchFunc(s.labels, a, func(p netip.Prefix, a netip.Addr) int { return p.Addr().Compare(a) })
+	if !found {
+		k--
+	}
+	if k >= 0 && s.labels[k].Contains(a) {
+		return k
+	}
+	return -1
+}
+
+// parsed is an entry as a range of addresses.
+type parsed struct {
+	r     netipx.IPRange
+	entry int
+}
+
+func parseAll(entries []Entry) ([]parsed, error) {
+	var out []parsed
+	for i, e := range entries {
+		r, err := parseEntry(e.Text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.Where, err)
+		}
+		out = append(out, parsed{r, i})
+	}
+	return out, nil
+}
+
+func build(ps []parsed) (*netipx.IPSet, error) {
+	var b netipx.IPSetBuilder
+	for _, p := range ps {
+		b.AddRange(p.r)
+	}
+	return b.IPSet()
+}
+
+// private space may be named on the command line: RFC 1918, RFC 4193, loopback and link-local.
+var private = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("::1/128"),
+}
+
+func public(p parsed) bool {
+	return !slices.ContainsFunc(private, func(q netip.Prefix) bool { return q.Contains(p.r.From()) && q.Contains(p.r.To()) })
+}
+
+// rangeLen is the number of addresses of a range, if it fits.
+func rangeLen(r netipx.IPRange) (uint64, bool) {
+	from, to := r.From().As16(), r.To().As16()
+	n := new(big.Int).Sub(new(big.Int).SetBytes(to[:]), new(big.Int).SetBytes(from[:]))
+	n.Add(n, big.NewInt(1))
+	return n.Uint64(), n.IsUint64()
+}
+
+// addrAdd is a + n.
+func addrAdd(a netip.Addr, n uint64) netip.Addr {
+	b := a.As16()
+	for i := 15; i >= 0 && n > 0; i-- {
+		n += uint64(b[i])
+		b[i] = byte(n)
+		n >>= 8
+	}
+	out := netip.AddrFrom16(b)
+	if a.Is4() {
+		return out.Unmap()
+	}
+	return out
+}
+
+func comparePrefix(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}

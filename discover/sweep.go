@@ -1,0 +1,209 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"relaysweep/ratelimit"
+)
+
+// State is what trying a target showed.
+type State uint8
+
+// The states are kept apart: only Closed is evidence that nothing listens (DESIGN.md, law 2).
+const (
+	NotAttempted State = iota // excluded, interrupted, out of budget
+	Open                      // the handshake completed
+	Closed                    // a reset came back
+	Filtered                  // silence
+	Prohibited                // ICMP: administratively prohibited (RFC 1812 5.2.7.1, RFC 4443 3.1)
+	Unreachable               // ICMP: no route, no host; or nobody answered ARP/ND
+	Failed                    // our fault: no descriptor, no port, no permission
+)
+
+var stateNames = [...]string{"not-attempted", "open", "closed", "filtered", "prohibited", "unreachable", "failed"}
+
+func (s State) String() string { return stateNames[s] }
+
+// MarshalText writes the state's name.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads a state's name.
+func (s *State) UnmarshalText(b []byte) error {
+	for i, n := range stateNames {
+		if n == string(b) {
+			*s = State(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown state %q", b)
+}
+
+// Result is what one target answered.
+type Result struct {
+	Position uint64
+	Target   Target
+	State    State
+	Reason   string // what told us: "reset", "no answer in 3s", an errno
+}
+
+// Opening is a target that answered from a vantage: the firewall let us through and something listens.
+type Opening struct {
+	Target  Target
+	Vantage string
+}
+
+// Sweeper tries the targets of a plan from a position on. The sequence ends when all were tried, or soon after ctx is
+// done; what was under way then is still reported. A caller that stops reading stops the work.
+type Sweeper interface {
+	Sweep(ctx context.Context, plan *Plan, from uint64) iter.Seq[Result]
+}
+
+// Connect is the Sweeper that needs no rights: it completes a TCP handshake and closes it.
+type Connect struct {
+	Limiter  *ratelimit.Limiter
+	Timeout  time.Duration      // for one handshake; 3 s if zero, in which the kernel sends a second SYN
+	InFlight int                // handshakes at once; 256 if zero
+	Source   netip.Addr         // local address; any if zero
+	Before   func(Target) error // called before each send, e.g. to write the audit log; an error stops the sweep
+}
+
+// Sweep implements Sweeper.
+func (c *Connect) Sweep(ctx context.Context, plan *Plan, from uint64) iter.Seq[Result] {
+	timeout, workers := c.Timeout, c.InFlight
+	if timeout == 0 {
+		timeout = 3 * time.Second
+	}
+	if workers == 0 {
+		workers = 256
+	}
+	if left := plan.Len() - min(from, plan.Len()); uint64(workers) > left {
+		workers = int(left)
+	}
+	return func(yield func(Result) bool) {
+		ctx, stop := context.WithCancel(ctx)
+		results := make(chan Result, workers)
+		var next atomic.Uint64
+		next.Store(from)
+		var wg sync.WaitGroup
+		for range workers {
+			wg.Go(func() {
+				for {
+					// A position that was taken is always reported, so that the results have no holes.
+					if ctx.Err() != nil {
+						return
+					}
+					position := next.Add(1) - 1
+					if position >= plan.Len() {
+						return
+					}
+					r := c.try(ctx, plan, position, timeout)
+					results <- r
+				}
+			})
+		}
+		go func() { wg.Wait(); close(results) }()
+		defer func() {
+			stop()
+			for range results {
+			}
+		}()
+		for r := range results {
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+func (c *Connect) try(ctx context.Context, plan *Plan, position uint64, timeout time.Duration) Result {
+	r := Result{Position: position}
+	var err error
+	if r.Target, err = plan.At(position); err != nil {
+		r.State, r.Reason = NotAttempted, err.Error()
+		return r
+	}
+	addr := r.Target.AddrPort()
+	// Local trouble is never a verdict on the target: wait for the limiter again and retry.
+	for range 5 {
+		if err := c.Limiter.Wait(ctx, addr.Addr()); err != nil {
+			r.State, r.Reason = NotAttempted, "interrupted"
+			return r
+		}
+		if err := plan.scope.permit(addr.Addr()); err != nil {
+			r.State, r.Reason = NotAttempted, err.Error()
+			return r
+		}
+		if c.Before != nil {
+			if err := c.Before(r.Target); err != nil {
+				r.State, r.Reason = Failed, err.Error()
+				return r
+			}
+		}
+		// A handshake that was begun is finished even when the scan is interrupted.
+		r.State, r.Reason = connect(addr, c.Source, timeout)
+		if r.State != Failed {
+			return r
+		}
+	}
+	return r
+}
+
+// stateOf maps what the kernel says of a handshake.
+func stateOf(err error, timeout time.Duration) (State, string) {
+	var ne net.Error
+	switch {
+	case err == nil:
+		return Open, "handshake"
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
+		return Closed, "reset"
+	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &ne) && ne.Timeout():
+		return Filtered, "no answer in " + timeout.String()
+	case errors.Is(err, syscall.EHOSTUNREACH):
+		return Unreachable, "host unreachable"
+	case errors.Is(err, syscall.ENETUNREACH):
+		return Unreachable, "network unreachable"
+	}
+	return Failed, err.Error()
+}
+
+// Dialer opens connections to targets. What it dials is checked against the scope once more at the socket, so that no
+// name, redirect or mistake can lead outside (DESIGN.md, law 1).
+type Dialer struct {
+	scope  *Scope
+	dialer net.Dialer
+}
+
+// Dialer returns the scope's Dialer; source may be the zero Addr.
+func (s *Scope) Dialer(source netip.Addr, timeout time.Duration) *Dialer {
+	d := &Dialer{scope: s, dialer: net.Dialer{Timeout: timeout}}
+	if source.IsValid() {
+		d.dialer.LocalAddr = &net.TCPAddr{IP: source.AsSlice()}
+	}
+	d.dialer.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
+		a, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return err
+		}
+		return s.permit(a.Addr())
+	}
+	return d
+}
+
+// Dial connects to a target.
+func (d *Dialer) Dial(ctx context.Context, t Target) (net.Conn, error) {
+	dialer := d.dialer
+	if l, ok := dialer.LocalAddr.(*net.TCPAddr); ok && (l.IP.To4() != nil) != t.addr.Addr().Is4() {
+		dialer.LocalAddr = nil // the source address is of the other family
+	}
+	return dialer.DialContext(ctx, "tcp", t.addr.String())
+}

@@ -1,0 +1,138 @@
+// Package probe learns what one opening is and whether it relays.
+//
+// A Prober takes an opening and returns a Finding: the service that listens there, and one Attempt for each vector of
+// the table that applies. Verdict and class are computed from the replies, never stored. Deliveries come home later
+// and are joined to the attempts that sent them by their canary tokens.
+//
+//	Opening ─► identify ─► steps (transactions) ─► sessions within the server's budgets ─► Finding
+package probe
+
+import (
+	"net/netip"
+	"time"
+
+	"relaysweep/probe/fingerprint"
+	"relaysweep/probe/smtp"
+)
+
+// Finding is all that one probe learned.
+type Finding struct {
+	Addr        netip.AddrPort
+	Vantage     string
+	Protocol    string // smtp, smtps, lmtp, http, ssh, ftp, imap, pop3, …, unknown
+	Note        string // how the protocol was told, or why it could not be
+	Greeting    string
+	EHLO        []string
+	Extensions  []string
+	TLS         *TLS
+	Names       []string // host names, the server's own word first
+	Service     fingerprint.Service
+	SeenAs      string // the address that the server saw us come from, where it says so
+	LocalAddr   string // the address that we came from
+	Attempts    []Attempt
+	Nonsense    smtp.Reply // to RCPT without MAIL; asked only where something was accepted
+	RandomLocal smtp.Reply // to a random local part at the target's own domain; likewise
+	// RandomForeign is the reply to a recipient under .invalid (RFC 2606); likewise.
+	RandomForeign smtp.Reply
+	Cut           string    // why attempts are missing, if any are
+	Sessions      []Session // verbatim
+	Connections   int
+	Commands      int
+	Started       time.Time
+	Ended         time.Time
+}
+
+// SMTP reports whether a mail server answered.
+func (f *Finding) SMTP() bool { return f.Protocol == "smtp" || f.Protocol == "smtps" }
+
+// Session is one connection.
+type Session struct {
+	Transcript string
+}
+
+// Attempt is one form of a vector, tried on one service.
+type Attempt struct {
+	Vector      string
+	Form        string // the id, with a number where a vector has several forms
+	HELO        string
+	From        string // reverse-path without angle brackets
+	To          string // all that followed "RCPT TO:"
+	TLS         bool
+	Route       bool
+	Odd         bool
+	Forged      bool // the sender is not ours
+	AuthOffered bool
+	Canary      string
+	Mail        smtp.Reply
+	Rcpt        smtp.Reply
+	Data        smtp.Reply
+	End         smtp.Reply
+	Failure     string // why there is no verdict, if the server gave none
+	Session     int    // index into Sessions, plus one; 0: not tried
+	Sent        time.Time
+	Delivered   bool
+	Home        *Delivery
+}
+
+// last is the reply that decided.
+func (a *Attempt) last() (string, smtp.Reply) {
+	switch {
+	case a.End.Code != 0:
+		return "END", a.End
+	case a.Data.Code != 0:
+		return "DATA", a.Data
+	case a.Rcpt.Code != 0:
+		return "RCPT", a.Rcpt
+	}
+	return "MAIL", a.Mail
+}
+
+func (a *Attempt) stage() stage {
+	switch name, _ := a.last(); name {
+	case "END":
+		return atEnd
+	case "DATA":
+		return atData
+	case "RCPT":
+		return atRcpt
+	}
+	return atMail
+}
+
+// Transcript is the attempt's own part of its session.
+func (a *Attempt) Transcript() string {
+	var t string
+	line := func(command string, r smtp.Reply) {
+		if r.Code == 0 && len(r.Lines) == 0 {
+			return
+		}
+		t += "C: " + smtp.Escape(command) + "\n"
+		for i, l := range r.Lines {
+			sep := "-"
+			if i == len(r.Lines)-1 {
+				sep = " "
+			}
+			t += "S: " + itoa(r.Code) + sep + smtp.Escape(l) + "\n"
+		}
+	}
+	line("MAIL FROM:<"+a.From+">", a.Mail)
+	line("RCPT TO:"+a.To, a.Rcpt)
+	line("DATA", a.Data)
+	line(".", a.End)
+	return t
+}
+
+// TLS is what the handshake showed. Certificates are not verified: an inventory wants to see them all.
+type TLS struct {
+	Mode      string // implicit or starttls
+	Version   string
+	Cipher    string
+	Legacy    bool // older than TLS 1.2
+	Subject   string
+	Issuer    string
+	Names     []string
+	NotBefore time.Time
+	NotAfter  time.Time
+	SHA256    string
+	Error     string // why the handshake failed
+}

@@ -1,0 +1,340 @@
+package probe
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base32"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"relaysweep/discover"
+	"relaysweep/probe/fingerprint"
+	"relaysweep/probe/smtp"
+	"relaysweep/ratelimit"
+)
+
+// Prober turns openings into findings. Its fields are set before use and then left alone; it may be used by any number
+// of goroutines.
+type Prober struct {
+	Dialer  *discover.Dialer
+	Limiter *ratelimit.Limiter
+	Limits  smtp.Limits
+
+	Scan         string // id of the scan: part of every token
+	Organisation string // named in canary messages, with Contact
+	Contact      string
+	Canary       Canary
+	StopAt       Verdict  // Accepted, Ready (if zero) or Delivered
+	Vectors      []Vector // if nil, the package's
+	HELO         string   // our own name; our address literal if empty
+	Domains      []string // mail domains of the organisation
+	Senders      []string // existing local senders
+
+	// Budget bounds the time spent on one service; 80 s if zero. What is not tried by then is unknown.
+	Budget time.Duration
+	// Connections bounds the connections to one service; 32 if zero.
+	Connections int
+	// MailPorts are waited on for a greeting as long as RFC 5321 clients must; others only 10 s.
+	MailPorts []uint16
+
+	// Lookup names an address (PTR); nil: no names are looked up.
+	Lookup func(context.Context, netip.Addr) []string
+	// Before is called before each connection and each attempt, e.g. to write the audit log. An error stops the probe.
+	Before func(t discover.Target, vector string) error
+	// Now is the clock; time.Now if nil.
+	Now func() time.Time
+}
+
+// Budgets of servers, below which no slowdown, disconnection or ban is known (Postfix smtpd_soft_error_limit 10, Exim
+// smtp_max_synprot_errors 3 and smtp_accept_max_nonmail 10, sendmail MAXHELOCOMMANDS 3, Exchange MaxProtocolErrors 5).
+const (
+	maxRefusals     = 10 // refused recipients and senders in one connection
+	maxRefusalsSlow = 18 // where a new connection costs a long greeting: Postfix's hard limit is 20
+	maxSyntax       = 3  // syntax errors in one connection
+	maxNonMail      = 9  // RSET, EHLO and the like in one connection
+	maxHELO         = 3  // EHLO or HELO in one connection
+	slowReply       = 5 * time.Second
+	defaultBudget   = 80 * time.Second
+)
+
+func (p *Prober) now() time.Time {
+	if p.Now != nil {
+		return p.Now()
+	}
+	return time.Now()
+}
+
+func (p *Prober) stopAt() Verdict {
+	if p.StopAt == Unknown {
+		return Ready
+	}
+	return p.StopAt
+}
+
+func (p *Prober) vectors() []Vector {
+	if p.Vectors == nil {
+		return Vectors()
+	}
+	return p.Vectors
+}
+
+// Probe looks at one opening. An error means that we could not look; what the server did is in the finding.
+func (p *Prober) Probe(ctx context.Context, o discover.Opening) (Finding, error) {
+	budget := p.Budget
+	if budget == 0 {
+		budget = defaultBudget
+	}
+	inner, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	d := &dialogue{p: p, ctx: inner, target: o.Target, budget: budget, refusals: maxRefusals}
+	d.f = Finding{Addr: o.Target.AddrPort(), Vantage: o.Vantage, Protocol: "unknown", Started: p.now()}
+	if p.Lookup != nil {
+		d.ptr = p.Lookup(inner, d.f.Addr.Addr())
+	}
+	err := d.identify()
+	if err == nil && d.f.SMTP() {
+		err = d.relayTest()
+	}
+	d.hangUp()
+	d.finish()
+	if ctx.Err() != nil {
+		return d.f, ctx.Err()
+	}
+	if errors.Is(err, errStopped) {
+		return d.f, err
+	}
+	return d.f, nil
+}
+
+// errStopped is returned when Before refuses.
+var errStopped = errors.New("probe stopped")
+
+// dialogue is the work on one opening: at most one connection at a time.
+type dialogue struct {
+	p        *Prober
+	ctx      context.Context
+	target   discover.Target
+	budget   time.Duration
+	f        Finding
+	ptr      []string
+	names    names
+	implicit bool // the listener speaks TLS from the start
+	needTLS  bool // it wants STARTTLS before anything
+	useHELO  bool // it does not know EHLO
+	startTLS bool // STARTTLS was offered
+	auth     bool // AUTH was offered
+	oneHELO  bool // it takes one EHLO a connection
+	asked    bool // the controls were asked
+	refusals int  // how many refusals this server bears in one connection
+	slowest  time.Duration
+	// slowGreeting: a new connection costs a long wait, so each one is used further.
+	slowGreeting bool
+	previous     string // the attempt before the server went away
+	evidence     fingerprint.Evidence
+
+	*session // nil: not connected
+}
+
+// session is one connection after EHLO, with what it has used up.
+type session struct {
+	conn     *smtp.Conn
+	helo     string
+	ext      smtp.Extensions
+	tls      bool
+	refused  int
+	syntax   int
+	nonMail  int
+	helos    int
+	mailOpen bool
+}
+
+// dial opens a connection, after the limiter and the audit log allowed it.
+func (d *dialogue) dial(why string) (*smtp.Conn, error) {
+	limit := d.p.Connections
+	if limit == 0 {
+		limit = 32
+	}
+	if d.f.Connections >= limit {
+		return nil, fmt.Errorf("stopped after %d connections", limit)
+	}
+	if err := d.p.Limiter.Wait(d.ctx, d.f.Addr.Addr()); err != nil {
+		return nil, err
+	}
+	if err := d.audit(why); err != nil {
+		return nil, err
+	}
+	nc, err := d.p.Dialer.Dial(d.ctx, d.target)
+	if err != nil {
+		return nil, err
+	}
+	d.f.Connections++
+	if a, ok := nc.LocalAddr().(*net.TCPAddr); ok {
+		d.f.LocalAddr = a.AddrPort().Addr().Unmap().String()
+	}
+	limits := d.p.Limits
+	limits.Transcript = max(1<<10, maxEvidence-d.kept())
+	if limits.Transcript > 12<<10 {
+		limits.Transcript = 12 << 10
+	}
+	return smtp.NewConn(nc, limits), nil
+}
+
+// maxEvidence bounds the transcripts that a finding keeps.
+const maxEvidence = 40 << 10
+
+func (d *dialogue) kept() int {
+	n := 0
+	for _, s := range d.f.Sessions {
+		n += len(s.Transcript)
+	}
+	return n
+}
+
+func (d *dialogue) audit(vector string) error {
+	if d.p.Before == nil {
+		return nil
+	}
+	if err := d.p.Before(d.target, vector); err != nil {
+		return fmt.Errorf("%w: %w", errStopped, err)
+	}
+	return nil
+}
+
+// keep stores a connection's transcript and closes it.
+func (d *dialogue) keep(c *smtp.Conn) {
+	d.f.Sessions = append(d.f.Sessions, Session{Transcript: c.Transcript().String()})
+	d.f.Commands += c.Commands()
+	c.Close()
+}
+
+// hangUp ends the current session, politely where the server still listens.
+func (d *dialogue) hangUp() {
+	if d.session == nil {
+		return
+	}
+	d.conn.Quit(d.ctx)
+	d.keep(d.conn)
+	d.session = nil
+}
+
+// cut ends the current session without a word: after a 354 no message exists then.
+func (d *dialogue) cut() {
+	if d.session == nil {
+		return
+	}
+	d.keep(d.conn)
+	d.session = nil
+}
+
+// finish fills what is derived from the evidence.
+func (d *dialogue) finish() {
+	f := &d.f
+	f.Ended = d.p.now()
+	if f.Greeting != "" {
+		d.evidence.Greeting = strings.Split(f.Greeting, "\n")
+		d.evidence.EHLO = f.EHLO
+		for i := range f.Attempts {
+			if _, r := f.Attempts[i].last(); r.Code >= 400 && len(d.evidence.Errors) < 32 && !slices.Contains(d.evidence.Errors, r.String()) {
+				d.evidence.Errors = append(d.evidence.Errors, r.String())
+			}
+		}
+		if f.SMTP() || f.Protocol == "lmtp" {
+			f.Service = fingerprint.Identify(d.evidence)
+			f.SeenAs = fingerprint.SeenAs(d.evidence)
+		}
+	}
+	f.Names = d.hostNames()
+}
+
+// hostNames are the names of the target: its own word, the certificate's, and DNS's.
+func (d *dialogue) hostNames() []string {
+	e := fingerprint.Evidence{EHLO: d.f.EHLO}
+	if d.f.Greeting != "" {
+		e.Greeting = strings.Split(d.f.Greeting, "\n")
+	}
+	out := fingerprint.HostNames(e)
+	more := d.ptr
+	if d.f.TLS != nil {
+		more = append(more, d.f.TLS.Names...)
+	}
+	for _, n := range more {
+		n = strings.TrimSuffix(strings.ToLower(n), ".")
+		if hostName(n) && !slices.Contains(out, n) && len(out) < 16 {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// hostName keeps what came from the network out of our commands unless it is a plain host name (RFC 1123 2.1).
+func hostName(s string) bool {
+	if len(s) == 0 || len(s) > 253 || !strings.Contains(s, ".") || strings.Trim(s, "0123456789.") == "" {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// tlsConfig accepts whatever the server can: an inventory notes old TLS, it does not refuse it.
+func tlsConfig(name string) *tls.Config {
+	var suites []uint16
+	for _, list := range [][]*tls.CipherSuite{tls.CipherSuites(), tls.InsecureCipherSuites()} {
+		for _, s := range list {
+			suites = append(suites, s.ID)
+		}
+	}
+	return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, CipherSuites: suites, ServerName: name}
+}
+
+// handshake starts TLS on a connection and notes what it showed.
+func (d *dialogue) handshake(c *smtp.Conn, mode string) error {
+	name := ""
+	if len(d.names.hosts) > 0 {
+		name = d.names.hosts[0]
+	}
+	err := c.Handshake(d.ctx, tlsConfig(name))
+	if err != nil {
+		if d.f.TLS == nil {
+			d.f.TLS = &TLS{Mode: mode, Error: err.Error()}
+		}
+		return err
+	}
+	d.f.TLS = describeTLS(c.TLS(), mode)
+	return nil
+}
+
+func describeTLS(s *tls.ConnectionState, mode string) *TLS {
+	t := &TLS{Mode: mode, Version: tls.VersionName(s.Version), Cipher: tls.CipherSuiteName(s.CipherSuite), Legacy: s.Version < tls.VersionTLS12}
+	if len(s.PeerCertificates) > 0 {
+		c := s.PeerCertificates[0]
+		sum := sha256.Sum256(c.Raw)
+		t.Subject, t.Issuer, t.NotBefore, t.NotAfter, t.SHA256 = c.Subject.String(), c.Issuer.String(), c.NotBefore, c.NotAfter, hex.EncodeToString(sum[:])
+		t.Names = slices.Clone(firstN(c.DNSNames, 16))
+		if len(t.Names) == 0 && hostName(c.Subject.CommonName) {
+			t.Names = []string{c.Subject.CommonName}
+		}
+	}
+	return t
+}
+
+// random is a local part that nobody has.
+func random() string {
+	b := make([]byte, 10)
+	rand.Read(b)
+	return "nobody-" + strings.ToLower(base32.StdEncoding.EncodeToString(b))
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

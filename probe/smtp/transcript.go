@@ -1,0 +1,93 @@
+package smtp
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Transcript is a dialogue, verbatim and bounded, in the form of a .dialog file: put into one, it is a fake server
+// that behaves the same (package smtptest). Lines end in CRLF unless they say otherwise; control bytes are escaped.
+//
+//	S: 220 mx.example ESMTP
+//	C: EHLO scanner.example
+//	= tls
+type Transcript struct {
+	text  []byte
+	limit int
+	lost  int
+	last  []byte // the last bytes that the server sent, for naming what is not SMTP
+}
+
+func (t *Transcript) String() string {
+	if t.lost > 0 {
+		return string(t.text) + fmt.Sprintf("# %d more bytes are not kept\n", t.lost)
+	}
+	return string(t.text)
+}
+
+// Len is the length of the text so far; Since returns what came after such a length.
+func (t *Transcript) Len() int { return len(t.text) }
+
+// Since returns the text that was added after Len was n.
+func (t *Transcript) Since(n int) string { return string(t.text[min(n, len(t.text)):]) }
+
+func (t *Transcript) add(line string) {
+	if len(t.text)+len(line) > t.limit {
+		t.lost += len(line)
+		return
+	}
+	t.text = append(t.text, line...)
+}
+
+// In a .dialog file * is a glob of the client's lines, and $ begins a variable.
+func (t *Transcript) client(line string) {
+	t.add("C: " + strings.NewReplacer("*", `\*`, "$", `\$`).Replace(Escape(line)) + "\n")
+}
+
+func (t *Transcript) event(name string) { t.add("= " + name + "\n") }
+
+func (t *Transcript) note(format string, args ...any) {
+	t.add("# " + Escape(fmt.Sprintf(format, args...)) + "\n")
+}
+
+// server adds bytes that the server sent, a line a row.
+func (t *Transcript) server(b []byte) {
+	t.last = append([]byte(nil), b[:min(len(b), 256)]...)
+	for line := range strings.Lines(string(b)) {
+		end := `\c`
+		if text, ok := strings.CutSuffix(line, "\r\n"); ok {
+			line, end = text, ""
+		} else if text, ok := strings.CutSuffix(line, "\n"); ok {
+			line, end = text, `\n`
+		}
+		t.add("S: " + strings.ReplaceAll(Escape(line), "$", `\$`) + end + "\n")
+	}
+}
+
+// Escape makes text safe to show: what is not printable becomes \xHH, a backslash is doubled.
+func Escape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == '\\':
+			b.WriteString(`\\`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == utf8.RuneError && n <= 1, !unicode.IsPrint(r):
+			for _, c := range []byte(s[i : i+n]) {
+				fmt.Fprintf(&b, `\x%02x`, c)
+			}
+		default:
+			b.WriteString(s[i : i+n])
+		}
+		i += n
+	}
+	return b.String()
+}

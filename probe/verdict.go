@@ -1,0 +1,211 @@
+package probe
+
+import "fmt"
+
+// Verdict is what an attempt, or a finding, proves. It is a ladder: the greatest attempt decides.
+type Verdict int8
+
+// The rungs. Unknown is zero and stands above Refused: one doubt keeps a finding from being called refused.
+const (
+	Refused   Verdict = iota - 1 // the server refused to relay, for a relay reason
+	Unknown                      // we could not tell: silent, greylisted, refused because of us, out of budget
+	Accepted                     // RCPT for a foreign address got 25x
+	Ready                        // DATA got 354; the line was cut, so no message exists (RFC 5321 4.1.1.10)
+	Queued                       // the canary got 250 after the final dot
+	Delivered                    // the canary came home. The only proof
+)
+
+var verdictNames = [...]string{"refused", "unknown", "accepted", "ready", "queued", "delivered"}
+
+func (v Verdict) String() string { return verdictNames[v+1] }
+
+// MarshalText writes the verdict's name.
+func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText reads a verdict's name.
+func (v *Verdict) UnmarshalText(b []byte) error {
+	for i, n := range verdictNames {
+		if n == string(b) {
+			*v = Verdict(i - 1)
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown verdict %q: it is one of accepted, ready, delivered", b)
+}
+
+// Class says what kind of service a finding is, beside its verdict.
+type Class string
+
+// The classes.
+const (
+	Relay        Class = "relay"        // takes mail for foreign addresses
+	Sink         Class = "sink"         // takes everything, delivers nothing
+	CatchAll     Class = "catch-all"    // takes any local part; route forms are local names there
+	AuthOnly     Class = "auth-only"    // relays only after authentication
+	ClosedRelay  Class = "closed"       // refuses to relay
+	NotSMTP      Class = "not-smtp"     // something else listens
+	Undetermined Class = "undetermined" // we could not tell
+)
+
+// Verdict is the verdict of one attempt, computed from its replies.
+func (a *Attempt) Verdict() Verdict { v, _ := a.judge(); return v }
+
+// Reason says in a few words why.
+func (a *Attempt) Reason() string { _, r := a.judge(); return r }
+
+func (a *Attempt) judge() (Verdict, string) {
+	switch {
+	case a.Delivered:
+		return Delivered, "the canary came home"
+	case a.Failure != "":
+		return Unknown, a.Failure
+	case a.End.Code/100 == 2:
+		return Queued, "the message was taken: " + short(a.End)
+	case a.End.Code != 0:
+		return rejected(atEnd, a.End, a)
+	case a.Data.Code == 354:
+		return Ready, "DATA was answered 354"
+	case a.Data.Code != 0:
+		return rejected(atData, a.Data, a)
+	case a.Rcpt.Code/100 == 2:
+		return Accepted, "RCPT was accepted: " + short(a.Rcpt)
+	case a.Rcpt.Code != 0:
+		return rejected(atRcpt, a.Rcpt, a)
+	case a.Mail.Code/100 == 2:
+		return Unknown, "the server hung up after MAIL"
+	case a.Mail.Code != 0:
+		return rejected(atMail, a.Mail, a)
+	}
+	return Unknown, "not tried"
+}
+
+// Verdict is the greatest verdict of the attempts.
+func (f *Finding) Verdict() Verdict {
+	if len(f.Attempts) == 0 {
+		return Unknown
+	}
+	v := Refused
+	for i := range f.Attempts {
+		v = max(v, f.Attempts[i].Verdict())
+	}
+	if v <= Unknown && f.Cut != "" {
+		return Unknown
+	}
+	return v
+}
+
+// Opened lists the ids of the vectors that got furthest, each once, in the order tried.
+func (f *Finding) Opened() []string {
+	var ids []string
+	seen := make(map[string]bool)
+	for i := range f.Attempts {
+		if a := &f.Attempts[i]; a.Verdict() >= Accepted && !seen[a.Vector] {
+			seen[a.Vector] = true
+			ids = append(ids, a.Vector)
+		}
+	}
+	return ids
+}
+
+// Class computes the class, with the reason where it is not plain.
+func (f *Finding) Class() Class { c, _ := f.classify(); return c }
+
+// Reason says in a sentence how the verdict and class came about.
+func (f *Finding) Reason() string { _, r := f.classify(); return r }
+
+func (f *Finding) classify() (Class, string) {
+	if !f.SMTP() {
+		return NotSMTP, f.Note
+	}
+	plain, route := f.best(false), f.best(true)
+	verdict := f.Verdict()
+	switch {
+	case verdict == Delivered:
+		return Relay, "the canary came home: " + f.because(verdict)
+	case plain >= Accepted:
+		switch {
+		case f.Nonsense.Positive():
+			return Sink, "it says yes even to RCPT without MAIL, as no mail server does: " + short(f.Nonsense)
+		case f.Service.Kind == "sink":
+			return Sink, f.Service.Product + " takes everything and is made to deliver nothing"
+		case verdict == Queued && f.RandomLocal.Positive() && f.RandomForeign.Positive():
+			return Sink, "it takes every address and the canary has not come home: a sink, a queue, or no way out"
+		}
+		return Relay, f.because(verdict)
+	case route >= Accepted:
+		switch {
+		case f.RandomLocal.Positive():
+			return CatchAll, "any local name is accepted there, so route forms may be local names: only a delivery can tell"
+		case f.RandomLocal.Code == 0:
+			return Undetermined, "route forms are accepted; whether as local names could not be asked: " + f.because(verdict)
+		}
+		return Relay, f.because(verdict)
+	case f.wantsAuth():
+		return AuthOnly, "it asks for authentication before it relays"
+	case verdict == Refused:
+		return ClosedRelay, "every vector was refused"
+	}
+	return Undetermined, f.doubt()
+}
+
+// best is the greatest verdict among route forms, or among all others.
+func (f *Finding) best(route bool) Verdict {
+	v := Refused
+	for i := range f.Attempts {
+		if a := &f.Attempts[i]; a.Route == route {
+			v = max(v, a.Verdict())
+		}
+	}
+	return v
+}
+
+func (f *Finding) because(v Verdict) string {
+	for i := range f.Attempts {
+		if a := &f.Attempts[i]; a.Verdict() == v {
+			return fmt.Sprintf("%s: %s", a.Vector, a.Reason())
+		}
+	}
+	return ""
+}
+
+// doubt names the reason for an unknown verdict, and how many attempts it touches.
+func (f *Finding) doubt() string {
+	if f.Cut != "" && len(f.Attempts) == 0 {
+		return f.Cut
+	}
+	var first string
+	n := 0
+	for i := range f.Attempts {
+		if a := &f.Attempts[i]; a.Verdict() == Unknown {
+			if n == 0 {
+				first = a.Vector + ": " + a.Reason()
+			}
+			n++
+		}
+	}
+	switch {
+	case n == 0 && f.Cut != "":
+		return f.Cut
+	case n == 0:
+		return f.Note
+	case f.Cut != "":
+		return fmt.Sprintf("%d of %d attempts could not tell; %s", n, len(f.Attempts), f.Cut)
+	}
+	return fmt.Sprintf("%d of %d attempts could not tell; first %s", n, len(f.Attempts), first)
+}
+
+// wantsAuth reports whether the plain attempts were refused for want of authentication and nothing was accepted.
+func (f *Finding) wantsAuth() bool {
+	n, all := 0, 0
+	for i := range f.Attempts {
+		a := &f.Attempts[i]
+		if a.Route || a.Failure != "" {
+			continue
+		}
+		all++
+		if _, r := a.last(); classify(a.stage(), r, a.AuthOffered) == authNeeded {
+			n++
+		}
+	}
+	return n > 0 && 2*n >= all && f.Verdict() <= Unknown
+}

@@ -1,0 +1,308 @@
+// Package ratelimit paces what leaves this machine: a Limiter gives permission for one packet or connection to an
+// address, never faster than a total rate, a rate for each network and a rate for each host, all three at once.
+//
+//	Wait(addr) ─► host's turn ─► net's turn ─► the one turn of the total ─► grant
+//	              sleep for a    sleep for a   sleep for a token,
+//	              host token     net token     take all three
+//
+// A turn is a queue in order of arrival whose head alone sleeps. A waiter joins the net's queue only when its host has
+// a token, and the queue of the total only when its net has one too. Who holds a turn is the only one to take tokens
+// there, so what was found stays there: nobody is kept waiting by a host or net that is used up, other than those
+// bound for it.
+//
+// The token buckets are golang.org/x/time/rate. Its Wait alone does not hold the law: called from 10,000 goroutines it
+// let 1.45 times the limit pass, because the time is read before the lock is taken. Here one mutex guards every
+// bucket, the time is read under it, and a grant takes its tokens at that moment or not at all: there are no
+// reservations, so nothing has to be given back by those who give up.
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// How many tokens a bucket holds, as the time in which they come; one at least. Timers wake up to 1 ms late, so the
+// total needs 1 to 2 ms of tokens or it loses what comes while its waiter oversleeps. Up to 500/s it can hold but one,
+// and the loss is there: on Linux 3 % at 100/s, 21 % at 300/s, 8 % at 500/s, below 1 % from 501/s on.
+const (
+	totalBurst  = 2 * time.Millisecond  // rounded up to whole tokens
+	memberBurst = 10 * time.Millisecond // a net, a host; rounded down
+)
+
+// maxIdle is how many buckets of nets, and how many of hosts, are kept before those that are full again are dropped.
+// A full bucket is equal to a new one, so dropping it changes no grant.
+const maxIdle = 4096
+
+// maxSleep bounds one sleep, in case of a rate so low that its next token is centuries away.
+const maxSleep = time.Hour
+
+// ErrAddr is returned by Wait for the zero netip.Addr: there is no host to count it for, so nothing may be sent.
+var ErrAddr = errors.New("ratelimit: no address")
+
+// Rates are events a second. An event is whatever the caller asks Wait for: a packet, a connection.
+type Rates struct {
+	Total   float64 // all together; 0: no cap
+	PerNet  float64 // each /24 of IPv4, each /64 of IPv6; 0: no cap
+	PerHost float64 // each address; 0: no cap
+}
+
+// Limiter gives out permissions. It may be used by any number of goroutines. Its law:
+//
+//	in any window of w seconds at most burst + rate*w permissions are given
+//
+// for the total with Burst, and for each net and each host with a burst of max(1, 10 ms of tokens).
+type Limiter struct {
+	rates Rates
+	err   error   // the rates are not rates: Wait refuses everything
+	total *bucket // nil: no cap
+
+	mu    sync.Mutex // guards the tokens of all buckets, and the fields below
+	nets  members[netip.Prefix]
+	hosts members[netip.Addr]
+}
+
+// New returns a Limiter whose buckets are full. A rate that is negative or not a number makes every Wait fail.
+func New(r Rates) *Limiter {
+	l := &Limiter{
+		rates: r,
+		nets:  members[netip.Prefix]{rate: r.PerNet},
+		hosts: members[netip.Addr]{rate: r.PerHost},
+	}
+	for _, f := range []float64{r.Total, r.PerNet, r.PerHost} {
+		if f < 0 || math.IsNaN(f) {
+			l.err = fmt.Errorf("ratelimit: %v is not a rate", f)
+		}
+	}
+	if capped(r.Total) {
+		l.total = newBucket(r.Total, math.Ceil(r.Total*totalBurst.Seconds()))
+	}
+	return l
+}
+
+// Rates returns the rates that New was given.
+func (l *Limiter) Rates() Rates { return l.rates }
+
+// Burst returns how many permissions of the total may be given at one moment: 2 ms of tokens rounded up, one at least.
+// It is 0 if the total has no cap.
+func (l *Limiter) Burst() int {
+	if l.total == nil {
+		return 0
+	}
+	return l.total.tokens.Burst()
+}
+
+// Wait blocks until one packet or connection to addr may leave, and then returns nil. An error means that nothing may
+// be sent: ctx is done (its error), addr is no address, or the rates are not rates. Waiters for one host are served in
+// order of arrival. An IPv4 address mapped into IPv6 counts as IPv4; a zone is ignored.
+func (l *Limiter) Wait(ctx context.Context, addr netip.Addr) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if l.err != nil {
+		return l.err
+	}
+	if !addr.IsValid() {
+		return ErrAddr
+	}
+	w, granted := l.enter(addr.Unmap().WithZone(""))
+	if granted {
+		return nil
+	}
+	return l.queue(ctx, w)
+}
+
+// way is the buckets of one event, in the order in which their turns are taken: host, net, total. One without a cap is
+// nil.
+type way [3]*bucket
+
+// enter grants at once if nobody is before us at any bucket of the way and each has a token. If not, it returns the
+// way, marked as in use; queue takes the mark away.
+func (l *Limiter) enter(addr netip.Addr) (w way, granted bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	w = way{l.hosts.at(addr, now), l.nets.at(network(addr), now), l.total}
+	if w.free() && w.take(now) {
+		return w, true
+	}
+	for _, b := range w {
+		if b != nil {
+			b.join()
+		}
+	}
+	return w, false
+}
+
+// queue waits for the turn and a token of each bucket of the way, one after the other, and takes the tokens.
+func (l *Limiter) queue(ctx context.Context, w way) error {
+	defer l.leave(w)
+	for _, b := range w {
+		if b == nil {
+			continue
+		}
+		select {
+		case b.turn <- struct{}{}:
+			defer func() { <-b.turn }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		for d := l.short(b); d > 0; d = l.short(b) {
+			if err := sleep(ctx, d); err != nil {
+				return err
+			}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !w.take(time.Now()) {
+		return errLost
+	}
+	return nil
+}
+
+// errLost cannot be: every turn is ours, and tokens do not fade. Were it so, not sending is the right answer.
+var errLost = errors.New("ratelimit: a token was lost")
+
+// leave takes away enter's mark.
+func (l *Limiter) leave(w way) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range w {
+		if b != nil {
+			b.users--
+		}
+	}
+}
+
+// short returns how long it takes until b has a token; 0: it has one.
+func (l *Limiter) short(b *bucket) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return b.short(time.Now())
+}
+
+// free says whether nobody holds a turn of the way.
+func (w way) free() bool {
+	for _, b := range w {
+		if b != nil && len(b.turn) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// take takes a token of each bucket if each has one at now, and none if one has none.
+func (w way) take(now time.Time) bool {
+	for _, b := range w {
+		if b != nil && b.tokens.TokensAt(now) < 1 {
+			return false
+		}
+	}
+	all := true
+	for _, b := range w {
+		if b != nil {
+			all = b.tokens.AllowN(now, 1) && all
+		}
+	}
+	return all
+}
+
+// bucket is the tokens of the total, of one net or of one host. Limiter.mu guards it, except that turn is sent to and
+// received from without the lock.
+type bucket struct {
+	tokens *rate.Limiter
+	turn   chan struct{} // capacity 1; full: somebody has the turn, those who wait behind block in sending. nil: never needed
+	users  int           // those between enter and leave; not 0: must not be dropped
+}
+
+// newBucket returns a full bucket for perSecond events a second that holds burst tokens, one at least.
+func newBucket(perSecond, burst float64) *bucket {
+	n := int(min(max(burst, 1), math.MaxInt32))
+	return &bucket{tokens: rate.NewLimiter(rate.Limit(perSecond), n)}
+}
+
+// join marks the bucket as in use by one more.
+func (b *bucket) join() {
+	b.users++
+	if b.turn == nil {
+		b.turn = make(chan struct{}, 1)
+	}
+}
+
+// short returns how long after now the next token is there, rounded up; 0: there is one.
+func (b *bucket) short(now time.Time) time.Duration {
+	lack := 1 - b.tokens.TokensAt(now)
+	if lack <= 0 {
+		return 0
+	}
+	ns := math.Ceil(lack / float64(b.tokens.Limit()) * 1e9)
+	return time.Duration(min(max(ns, 1), float64(maxSleep)))
+}
+
+// idle says whether the bucket is equal to a new one, and nobody is at it.
+func (b *bucket) idle(now time.Time) bool {
+	return b.users == 0 && b.tokens.TokensAt(now) >= float64(b.tokens.Burst())
+}
+
+// members is the buckets of the nets or hosts met so far, less the idle ones dropped.
+type members[K comparable] struct {
+	rate    float64 // events a second of each; 0: no cap
+	buckets map[K]*bucket
+	sweepAt int // the size at which idle buckets are dropped
+}
+
+// at returns the bucket of k, nil if there is no cap.
+func (m *members[K]) at(k K, now time.Time) *bucket {
+	if !capped(m.rate) {
+		return nil
+	}
+	if b := m.buckets[k]; b != nil {
+		return b
+	}
+	if len(m.buckets) >= max(m.sweepAt, maxIdle) {
+		maps.DeleteFunc(m.buckets, func(_ K, b *bucket) bool { return b.idle(now) })
+		m.sweepAt = 2 * len(m.buckets) // so that a sweep costs each newcomer a constant, however many are busy
+	}
+	if m.buckets == nil {
+		m.buckets = make(map[K]*bucket)
+	}
+	b := newBucket(m.rate, m.rate*memberBurst.Seconds())
+	m.buckets[k] = b
+	return b
+}
+
+// network returns the net that addr is counted in.
+func network(addr netip.Addr) netip.Prefix {
+	bits := 64
+	if addr.Is4() {
+		bits = 24
+	}
+	p, _ := addr.Prefix(bits) // cannot fail: addr is valid, bits fit
+	return p
+}
+
+// capped says whether a rate caps anything.
+func capped(perSecond float64) bool { return perSecond > 0 && !math.IsInf(perSecond, 1) }
+
+// sleep waits for d, or until ctx is done and returns its error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
