@@ -60,10 +60,11 @@ func stateDir() (string, error) {
 }
 
 // newJournal stores the settings of a new scan and opens its journal.
-func newJournal(s *settings) (*journal, error) {
-	base, err := stateDir()
-	if err != nil {
-		return nil, err
+func newJournal(base string, s *settings) (_ *journal, err error) {
+	if base == "" {
+		if base, err = stateDir(); err != nil {
+			return nil, err
+		}
 	}
 	dir := filepath.Join(base, s.Scan)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -83,6 +83,10 @@ type scanning struct {
 	limiter *ratelimit.Limiter
 	canary  probe.Canary
 	closers []io.Closer
+	// stateDir is where the state is kept; if empty, where XDG says.
+	stateDir string
+	sink     net.Addr       // of the sink inside the scan
+	result   *report.Report // of a scan that ran to its end
 
 	mu         sync.Mutex
 	findings   []probe.Finding
@@ -121,6 +125,11 @@ func (sc *scanning) prepare(c *cli.Command) (err error) {
 	if err := sc.s.Outputs.check(); err != nil {
 		return err
 	}
+	return sc.layOut()
+}
+
+// layOut makes scope, plan and what counts from the settings.
+func (sc *scanning) layOut() (err error) {
 	if sc.scope, err = discover.NewScope(sc.s.Spec); err != nil {
 		return err
 	}
@@ -144,7 +153,7 @@ func (sc *scanning) prepare(c *cli.Command) (err error) {
 // openState opens what a scan writes while it runs.
 func (sc *scanning) openState() (err error) {
 	if sc.journal == nil {
-		if sc.journal, err = newJournal(sc.s); err != nil {
+		if sc.journal, err = newJournal(sc.stateDir, sc.s); err != nil {
 			return err
 		}
 		sc.closers = append(sc.closers, sc.journal)
@@ -169,6 +178,7 @@ func (sc *scanning) openSink() error {
 	if err != nil {
 		return fmt.Errorf("canary.listen: the sink cannot listen on %s: %w", sc.s.Listen, err)
 	}
+	sc.sink = l.Addr()
 	var file *canary.File
 	if sc.s.DeliveriesFile != "" {
 		if file, err = canary.OpenFile(sc.s.DeliveriesFile); err != nil {
@@ -495,6 +505,7 @@ func (sc *scanning) conclude(interrupted bool) error {
 	r := report.New(in)
 	in.Scan.Exit = sc.exitCode(r, complete)
 	r = report.New(in)
+	sc.result = r
 	if err := s.Outputs.write(sc.p, r); err != nil {
 		return &exit{exitInternal, err.Error()}
 	}
