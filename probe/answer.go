@@ -168,12 +168,21 @@ func rejected(at stage, r smtp.Reply, a *Attempt) (Verdict, string) {
 		}
 		return Unknown, text
 	case domainUnknown:
+		if a.namesLocal() {
+			return Refused, string(recipientBad) + ": " + short(r)
+		}
 		return Unknown, "the relay check may have passed, but the recipient's domain was not found: " + short(r)
 	case scannerRefused:
 		// After the recipient was accepted, content and policy refusals are a refusal to carry the message.
 		return Unknown, text
 	}
 	return Unknown, text
+}
+
+// namesLocal reports whether a route form's last domain is the target's: what is unknown then is a local name.
+func (a *Attempt) namesLocal() bool {
+	_, canary, _ := strings.Cut(a.From, "@")
+	return a.Route && !strings.HasSuffix(strings.TrimRight(a.To, ">."), canary)
 }
 
 func short(r smtp.Reply) string {

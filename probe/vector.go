@@ -140,8 +140,13 @@ func (n names) expand(form string) []string {
 		key    string
 		values []string
 	}{
-		{"{C}", []string{n.canary}}, {"{O}", firstN(n.domains, 2)}, {"{N}", firstN(n.hosts, 1)}, {"{U}", firstN(n.senders, 3)},
-		{"{H}", []string{n.hello}}, {"{T}", []string{literal(n.addr)}}, {"{s}", []string{"relaysweep"}},
+		{"{C}", []string{n.canary}},
+		{"{O}", firstN(n.domains, 2)},
+		{"{N}", firstN(n.hosts, 1)},
+		{"{U}", firstN(n.senders, 3)},
+		{"{H}", []string{n.hello}},
+		{"{T}", []string{literal(n.addr)}},
+		{"{s}", []string{"relaysweep"}},
 	} {
 		if !strings.Contains(form, p.key) {
 			continue
@@ -186,8 +191,10 @@ func steps(table []Vector, n names, token func(name string) string) (normal, odd
 			name = fmt.Sprintf("%s.%d", v.ID, form+1)
 		}
 		t := token(name)
-		a := &Attempt{Vector: v.ID, Form: name, HELO: helo, TLS: v.TLS, Canary: t, Route: v.Route, Odd: v.Odd,
-			From: strings.ReplaceAll(from, "{t}", t), To: strings.ReplaceAll(to, "{t}", t)}
+		a := &Attempt{
+			Vector: v.ID, Form: name, HELO: helo, TLS: v.TLS, Canary: t, Route: v.Route, Odd: v.Odd,
+			From: strings.ReplaceAll(from, "{t}", t), To: strings.ReplaceAll(to, "{t}", t),
+		}
 		a.Forged = from != strings.ReplaceAll(ourFrom, "{C}", n.canary) && v.ID != "S10"
 		kind := v.ID[:1]
 		if v.TLS {

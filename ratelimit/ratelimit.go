@@ -222,7 +222,7 @@ func (w way) take(now time.Time) bool {
 // received from without the lock.
 type bucket struct {
 	tokens *rate.Limiter
-	turn   chan struct{} // capacity 1; full: somebody has the turn, those who wait behind block in sending. nil: never needed
+	turn   chan struct{} // capacity 1; full: somebody has the turn, those behind block in sending. nil: not yet needed
 	users  int           // those between enter and leave; not 0: must not be dropped
 }
 

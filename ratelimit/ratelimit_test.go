@@ -264,8 +264,8 @@ func TestNeverFasterThanAskedOnTheWallClock(t *testing.T) {
 			}
 			wg.Wait()
 			most := float64(l.Burst()) + asked*time.Since(start).Seconds()
-			if got := granted.Load(); float64(got) > most || float64(got) < most/10 {
-				t.Errorf("got %d grants, want at most %.0f and not few", got, most)
+			if got := granted.Load(); got == 0 || float64(got) > most {
+				t.Errorf("got %d grants, want 1 to %.0f", got, most)
 			}
 			nothingLeft(t, l)
 		})

@@ -36,7 +36,9 @@ type Evidence struct {
 	Greeting []string // text after the code of each line
 	EHLO     []string // text after the code of each line; the first names the server, the others are keywords
 	Help     []string // text after the code of each line of the reply to HELP
-	Errors   []string // refusals, whole lines with code: "454 4.7.1 <a@example.net>: Relay access denied"
+	// Refusals, whole lines with code: "454 4.7.1 <a@example.net>: Relay access denied". A reply of several lines may
+	// be one element, with line breaks, and the code in its first line only.
+	Errors []string
 }
 
 // Service is the product behind a service. The zero Service: not known.
@@ -53,7 +55,9 @@ type Service struct {
 	// Confidence is 1 to 100. 90 and more: it names itself, and nothing contradicts. 60 to 89: it says what only
 	// this product is known to say. Below 50: a guess among several products that say this.
 	Confidence int
-	Kind       string // "mta"; "sink": takes mail and keeps it, or pretends to; "appliance": gateway, device; "library"; "": no mail server
+	// Kind is "mta"; "sink", which takes mail and keeps it, or pretends to; "appliance", a gateway or device;
+	// "library", somebody's own program; "", no mail server.
+	Kind string
 	// EndOfLife is the day (2006-01-02) on which the makers' support for the version ended or will end, "" if not
 	// known. A distribution may support a version for longer.
 	EndOfLife string
@@ -217,12 +221,33 @@ func strongest(hits []hit) hit {
 func (e Evidence) lines() []line {
 	var ls []line
 	for at, texts := range [...][]string{greeting: e.Greeting, ehlo: e.EHLO, help: e.Help, refusal: e.Errors} {
-		for _, t := range texts[:min(len(texts), maxLines[at])] {
-			ls = append(ls, line{place(at), trim(t)})
+		n := 0
+		for _, t := range texts {
+			code := ""
+			for part := range strings.SplitSeq(t, "\n") {
+				if n == maxLines[at] {
+					break
+				}
+				n++
+				if part = trim(part); place(at) == refusal {
+					if m := coded.FindString(part); m != "" {
+						code = m
+					} else if code != "" {
+						part = trim(code + " " + part)
+					}
+				}
+				ls = append(ls, line{place(at), part})
+			}
+			if n == maxLines[at] {
+				break
+			}
 		}
 	}
 	return ls
 }
+
+// coded matches the code of a line of a refusal.
+var coded = regexp.MustCompile(`^[45]\d\d`)
 
 // trim cuts a line to size and takes its end and surrounding blanks off.
 func trim(s string) string {
