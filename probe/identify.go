@@ -375,6 +375,7 @@ func (d *dialogue) learn(s *session, r smtp.Reply) {
 	slices.Sort(d.f.Extensions)
 	d.startTLS = s.ext.Has("STARTTLS") && !s.tls
 	d.auth = s.ext.Has("AUTH")
+	d.oneHELO = strings.Contains(d.f.Greeting, "OpenSMTPD")
 	d.names = d.knownNames(s)
 }
 

@@ -155,6 +155,7 @@ type session struct {
 	nonMail  int
 	helos    int
 	mailOpen bool
+	neutral  bool // the name that we took was shown to change nothing
 }
 
 // dial opens a connection, after the limiter and the audit log allowed it.

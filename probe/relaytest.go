@@ -125,7 +125,7 @@ func (d *dialogue) work(r *run) error {
 func (d *dialogue) choose(r *run) (list *[]*step, index int) {
 	s := d.session
 	if s != nil && s.refused < d.limit()-d.reserve(r) {
-		if i := d.nextNormal(r); i >= 0 && (r.normal[i].helo == s.helo || s.helo != d.names.hello || !d.fitsOdd(r)) {
+		if i := d.nextNormal(r); i >= 0 && (d.introduced(r.normal[i]) || s.helo != d.names.hello || !d.fitsOdd(r)) {
 			return &r.normal, i
 		}
 	}
@@ -148,14 +148,21 @@ func (d *dialogue) nextNormal(r *run) int {
 	}
 	return slices.IndexFunc(r.normal, func(n *step) bool {
 		own := n.helo == d.names.hello
-		return n.helo == s.helo || changes > 1 || changes == 1 && (own || s.helo == d.names.hello)
+		return d.introduced(n) || changes > 1 || changes == 1 && (own || s.helo == d.names.hello)
 	})
+}
+
+// introduced reports whether the session needs no other EHLO for a step: the name is right, or, where a server takes one
+// EHLO a connection, the name that we took was shown to change nothing.
+func (d *dialogue) introduced(n *step) bool {
+	s := d.session
+	return s.helo == n.helo || d.oneHELO && s.neutral && n.helo == d.names.hello
 }
 
 // fitsOdd reports whether the session bears another oddly written form.
 func (d *dialogue) fitsOdd(r *run) bool {
 	s := d.session
-	return s != nil && len(r.odd) > 0 && s.helo == r.odd[0].helo && s.tls == r.odd[0].tls && s.syntax < maxSyntax && s.refused < d.limit()
+	return s != nil && len(r.odd) > 0 && (d.introduced(r.odd[0]) || !d.oneHELO && s.helos < maxHELO) && s.tls == r.odd[0].tls && s.syntax < maxSyntax && s.refused < d.limit()
 }
 
 func (d *dialogue) untried(r *run) (n int) {
@@ -178,7 +185,7 @@ func (d *dialogue) limit() int {
 
 // reserve is the part of the limit that is kept for odd forms.
 func (d *dialogue) reserve(r *run) int {
-	late := d.session.helo != d.names.hello && (d.oneHELO || d.helos >= maxHELO) // our own name cannot come any more
+	late := d.session.helo != d.names.hello && (d.oneHELO && !d.neutral || !d.oneHELO && d.helos >= maxHELO) // our own name cannot come any more
 	if len(r.odd) == 0 || d.limit() <= maxSyntax || d.session.syntax >= maxSyntax || late {
 		return 0
 	}
@@ -251,6 +258,8 @@ func (d *dialogue) transact(r *run, s *step) error {
 		} else {
 			d.count(rcpt)
 		}
+		// Refused by any name, or open by any: the name that we took changes nothing.
+		d.neutral = d.neutral || s.kind == "I" && (a.Verdict() == Refused || r.settled["S"])
 		s.attempts = s.attempts[1:]
 	}
 	if len(accepted) == 0 || !d.wantData(r, s.kind) {
@@ -358,7 +367,7 @@ func (d *dialogue) ensure(s *step) error {
 	if d.session != nil && (d.session.tls != s.tls || d.nonMail >= maxNonMail) {
 		d.hangUp()
 	}
-	if d.session != nil && d.session.helo != s.helo {
+	if d.session != nil && !d.introduced(s) {
 		if d.helos >= maxHELO || d.oneHELO {
 			d.hangUp()
 		} else if err := d.sayHELO(s.helo); err != nil {
