@@ -1,0 +1,95 @@
+package report
+
+import (
+	"encoding/csv"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// csvColumns are the columns of WriteCSV, one finding a row. Names are those of the JSON Lines.
+var csvColumns = []struct {
+	name  string
+	value func(*Report, *Entry) string
+}{
+	{"severity", func(_ *Report, e *Entry) string { return e.Severity.String() }},
+	{"ip", func(_ *Report, e *Entry) string { return e.Finding.Addr.Addr().String() }},
+	{"port", func(_ *Report, e *Entry) string { return strconv.Itoa(int(e.Finding.Addr.Port())) }},
+	{"verdict", func(_ *Report, e *Entry) string { return e.Verdict.String() }},
+	{"class", func(_ *Report, e *Entry) string { return string(e.Class) }},
+	{"title", func(_ *Report, e *Entry) string { return plain(e.Title) }},
+	{"reason", func(_ *Report, e *Entry) string { return plain(e.Reason) }},
+	{"vectors", func(_ *Report, e *Entry) string { return strings.Join(e.Vectors, " ") }},
+	{"names", func(_ *Report, e *Entry) string { return raw(strings.Join(e.Finding.Names, " ")) }},
+	{"protocol", func(_ *Report, e *Entry) string { return raw(protocol(&e.Finding)) }},
+	{"vendor", func(_ *Report, e *Entry) string { return raw(e.Finding.Service.Vendor) }},
+	{"product", func(_ *Report, e *Entry) string { return raw(e.Finding.Service.Product) }},
+	{"version", func(_ *Report, e *Entry) string { return raw(e.Finding.Service.Version) }},
+	{"cpe23", func(_ *Report, e *Entry) string { return raw(e.Finding.Service.CPE23) }},
+	{"tls", func(_ *Report, e *Entry) string { return tlsWord(e) }},
+	{"greeting", func(_ *Report, e *Entry) string { return raw(e.Finding.Greeting) }},
+	{"seen_as", func(_ *Report, e *Entry) string { return raw(e.Finding.SeenAs) }},
+	{"weaknesses", func(_ *Report, e *Entry) string { return plain(strings.Join(e.Weak, "; ")) }},
+	{"fix", func(_ *Report, e *Entry) string {
+		return plain(strings.Join(append(append([]string{}, e.Fix.Server...), e.Fix.Firewall...), " | "))
+	}},
+	{"note", func(_ *Report, e *Entry) string { return plain(joinNonEmpty("; ", e.Finding.Note, e.Finding.Cut)) }},
+	{"vantage", func(_ *Report, e *Entry) string { return plain(e.Finding.Vantage) }},
+	{"scan_id", func(r *Report, _ *Entry) string { return r.Scan.ID }},
+	{"timestamp", func(r *Report, e *Entry) string {
+		t := seen(&e.Finding)
+		if t.IsZero() {
+			t = r.Scan.time()
+		}
+		return t.UTC().Format(time.RFC3339)
+	}},
+}
+
+// WriteCSV writes one row a finding, worst first, as in RFC 4180 but for the line ends, which are LF. Cells that a
+// spreadsheet could take for a formula are disarmed.
+func WriteCSV(w io.Writer, r *Report) error {
+	c := csv.NewWriter(w)
+	row := make([]string, len(csvColumns))
+	for i, col := range csvColumns {
+		row[i] = col.name
+	}
+	c.Write(row)
+	for i := range r.Entries {
+		for k, col := range csvColumns {
+			row[k] = disarm(col.value(r, &r.Entries[i]))
+		}
+		c.Write(row)
+	}
+	c.Flush()
+	return c.Error()
+}
+
+// formula finds what a spreadsheet evaluates: the signs at the start of a cell, their wide forms, which some locales
+// take alike, and the same after a semicolon, which separates cells where the comma is a decimal mark.
+var formula = regexp.MustCompile(`(^|;)(\s*)([=+\-@\t\r＝＋－＠])`)
+
+func disarm(s string) string { return formula.ReplaceAllString(s, "$1$2'$3") }
+
+func joinNonEmpty(sep string, parts ...string) string {
+	var out []string
+	for _, p := range parts {
+		if p != "" {
+			out = append(out, p)
+		}
+	}
+	return strings.Join(out, sep)
+}
+
+// tlsWord is the TLS of a finding in a word or two.
+func tlsWord(e *Entry) string {
+	t := e.Finding.TLS
+	switch {
+	case t == nil:
+		return ""
+	case t.Error != "":
+		return plain(t.Mode + " failed: " + t.Error)
+	}
+	return plain(t.Mode + " " + t.Version)
+}

@@ -1,0 +1,224 @@
+// Package report turns what a scan found into what a person must know.
+//
+// New joins findings, coverage and deliveries into a Report; it is pure, so that a stored scan gives the same report
+// again. The renderers only show it. Each answers in the same order: the openings that expose relays, worst first;
+// what was in scope, what was looked at, what was not and why; every finding; what the scan leaves open.
+//
+//	findings ──┐
+//	coverage ──┼─► New ─► Report ─► WriteTable · WriteJSONL · WriteCSV · WriteHTML
+//	deliveries ┘
+//
+// Greetings, names and replies come from strangers. Every renderer shows their control bytes escaped.
+package report
+
+import (
+	"cmp"
+	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"relaysweep/discover"
+	"relaysweep/probe"
+	"relaysweep/ratelimit"
+)
+
+// Scan is what was asked for, and how it went.
+type Scan struct {
+	ID           string
+	Version      string // of relaysweep
+	Organisation string
+	Contact      string
+	Vantage      string
+	Zone         string // of the firewall that the vantage lies in
+	Engine       string // connect, syn
+	Inside       bool   // the vantage lies inside: what relays for it may do so by design, and ranks one step lower
+	Scope        []netip.Prefix
+	Excluded     []netip.Prefix
+	Ports        []uint16
+	Rate         ratelimit.Rates
+	Seed         uint64
+	StopAt       probe.Verdict // probe.Ready if probe.Unknown, as the Prober has it
+	CanaryDomain string        // empty: none is configured
+	Started      time.Time
+	Ended        time.Time
+	Complete     bool
+	Exit         int
+	Targets      uint64
+	Sent         uint64
+	Interrupted  bool
+	Resume       string // the command that goes on with it
+	Notes        []string
+}
+
+func (s *Scan) stopAt() probe.Verdict {
+	if s.StopAt == probe.Unknown {
+		return probe.Ready
+	}
+	return s.StopAt
+}
+
+// time is when the scan was, as well as it is known.
+func (s *Scan) time() time.Time {
+	if s.Ended.IsZero() {
+		return s.Started
+	}
+	return s.Ended
+}
+
+// Input is all that a report is made of.
+type Input struct {
+	Scan       Scan
+	Findings   []probe.Finding
+	Coverage   []discover.CoverageRow
+	Deliveries []probe.Delivery
+}
+
+// Report is a scan, judged. Its fields are not changed by the renderers.
+type Report struct {
+	Scan      Scan
+	Entries   []Entry // worst first, then by address and port
+	Coverage  []discover.CoverageRow
+	Arrivals  []Arrival        // deliveries that an attempt of this scan sent, in order of arrival
+	Unmatched []probe.Delivery // deliveries that no attempt of this scan sent, in order of arrival
+	Totals    Totals
+	Open      []string // what the scan leaves open, in sentences
+}
+
+// Entry is one finding with what it means.
+type Entry struct {
+	Finding  probe.Finding // with deliveries joined
+	Verdict  probe.Verdict
+	Class    probe.Class
+	Reason   string
+	Vectors  []string // ids that opened it
+	Severity Severity
+	Title    string
+	Weak     []string // faults beside relaying: old TLS, passwords in clear text, a version out of support
+	Bounces  []probe.Delivery
+	Fix      Fix
+
+	tries []try // of the finding's attempts: judging one takes a while, so it is done once
+}
+
+// try is what an attempt proved.
+type try struct {
+	verdict probe.Verdict
+	reason  string
+}
+
+// New judges a scan. It changes nothing of what it is given.
+func New(in Input) *Report {
+	r := &Report{Scan: in.Scan, Coverage: slices.Clone(in.Coverage)}
+	findings := make([]probe.Finding, len(in.Findings))
+	for i, f := range in.Findings {
+		f.Attempts = slices.Clone(f.Attempts)
+		if f.Vantage == "" {
+			f.Vantage = in.Scan.Vantage
+		}
+		findings[i] = f
+	}
+	var bounces map[int][]probe.Delivery
+	r.Arrivals, r.Unmatched, bounces = join(findings, in.Deliveries)
+	r.Entries = make([]Entry, len(findings))
+	inParallel(len(findings), func(i int) { r.Entries[i] = r.judge(findings[i], bounces[i]) })
+	slices.SortStableFunc(r.Entries, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.Verdict, a.Verdict), byEndpoint(a, b))
+	})
+	r.Totals = r.count()
+	r.Open = r.leftOpen()
+	return r
+}
+
+// inParallel calls f for 0 to n-1, as many at once as there are processors: reading replies takes milliseconds a finding.
+func inParallel(n int, f func(int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func byEndpoint(a, b Entry) int {
+	return cmp.Or(a.Finding.Addr.Compare(b.Finding.Addr), cmp.Compare(a.Finding.Vantage, b.Finding.Vantage))
+}
+
+func (r *Report) judge(f probe.Finding, bounces []probe.Delivery) Entry {
+	e := Entry{Finding: f, Verdict: f.Verdict(), Class: f.Class(), Reason: f.Reason(), Vectors: f.Opened(), Bounces: bounces}
+	for i := range f.Attempts {
+		e.tries = append(e.tries, try{f.Attempts[i].Verdict(), f.Attempts[i].Reason()})
+	}
+	if !spoken(&f) {
+		e.Class = probe.Undetermined // nothing was asked, so nothing was learnt
+	}
+	if home := firstHome(&f); home != nil {
+		e.Reason = provenBy(home)
+	}
+	if len(bounces) > 0 && e.Verdict < probe.Delivered {
+		e.Reason += "; a bounce came back, so it may take mail and refuse it later"
+	}
+	if f.SMTP() {
+		e.Weak = weaknesses(&f, r.Scan.time())
+	}
+	inside := r.inside(&f)
+	e.Severity = rank(&e, inside)
+	e.Title = title(&e, inside)
+	e.Fix = fixFor(&e, &r.Scan, inside)
+	return e
+}
+
+// inside reports whether a finding was seen from a vantage that servers may trust by design.
+func (r *Report) inside(f *probe.Finding) bool { return r.Scan.Inside && f.Vantage == r.Scan.Vantage }
+
+// spoken reports whether the opening was looked at beyond its handshake.
+func spoken(f *probe.Finding) bool {
+	return f.Connections > 0 || len(f.Sessions) > 0 || len(f.Attempts) > 0 || f.Greeting != "" || f.Protocol != "unknown" && f.Protocol != ""
+}
+
+// Exposed lists the relays, worst first.
+func (r *Report) Exposed() []Entry { return r.only((*Entry).exposed) }
+
+// MayRelay lists what took a foreign address, or a form of one, and cannot be told from a relay.
+func (r *Report) MayRelay() []Entry { return r.only((*Entry).mayRelay) }
+
+func (r *Report) only(keep func(*Entry) bool) []Entry {
+	var out []Entry
+	for i := range r.Entries {
+		if keep(&r.Entries[i]) {
+			out = append(out, r.Entries[i])
+		}
+	}
+	return out
+}
+
+func (e *Entry) exposed() bool { return e.Class == probe.Relay && e.Verdict >= probe.Accepted }
+
+func (e *Entry) mayRelay() bool {
+	return (e.Class == probe.CatchAll || e.Class == probe.Undetermined) && e.Verdict >= probe.Accepted
+}
+
+// mail reports whether the entry belongs among the mail services.
+func (e *Entry) mail() bool { return e.Finding.SMTP() }
+
+// WorstAtLeast reports whether a finding reaches a severity.
+func (r *Report) WorstAtLeast(s Severity) bool {
+	return slices.ContainsFunc(r.Entries, func(e Entry) bool { return e.Severity >= s })
+}
+
+// vantages lists the vantages of the findings, the scan's own first.
+func (r *Report) vantages() []string {
+	out := []string{r.Scan.Vantage}
+	for i := range r.Entries {
+		if v := r.Entries[i].Finding.Vantage; !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
