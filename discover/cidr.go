@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -18,7 +19,12 @@ import (
 // coalesce merges adjacent and contained prefixes, sorted.
 func coalesce(prefixes []netip.Prefix) ([]netip.Prefix, error) {
 	var nets []*net.IPNet
+	var low netipx.IPSetBuilder // ::/8: mapcidr loses its leading zeros, and panics
 	for _, p := range prefixes {
+		if p.Addr().Is6() && p.Addr().As16()[0] == 0 {
+			low.AddPrefix(p)
+			continue
+		}
 		nets = append(nets, netipx.PrefixIPNet(p))
 	}
 	v4, v6 := mapcidr.CoalesceCIDRs(nets)
@@ -36,29 +42,43 @@ func coalesce(prefixes []netip.Prefix) ([]netip.Prefix, error) {
 		}
 		out = append(out, p)
 	}
+	set, err := low.IPSet()
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, set.Prefixes()...)
 	slices.SortFunc(out, comparePrefix)
 	return out, nil
 }
 
-// rangeCIDRs are the prefixes that make up a range exactly.
+// rangeCIDRs are the prefixes that make up a range exactly. (GetCIDRFromIPRange panics for IPv4 as net/netip gives it.)
 func rangeCIDRs(from, to netip.Addr) ([]netip.Prefix, error) {
-	nets, err := mapcidr.GetCIDRFromIPRange(net.IP(from.AsSlice()), net.IP(to.AsSlice()))
+	texts, err := mapcidr.IpRangeToCIDR(from.String(), to.String())
 	if err != nil {
 		return nil, err
 	}
 	var out []netip.Prefix
-	for _, n := range nets {
-		p, ok := netipx.FromStdIPNet(n)
-		if !ok {
-			return nil, fmt.Errorf("bad prefix %v", n)
+	for _, text := range texts {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, p)
 	}
 	return out, nil
 }
 
-// parseEntry reads a prefix, an address, or a range a-b; in IPv4 b may be the last byte alone.
+// parseEntry reads what may be scanned: a prefix, an address, or a range a-b; in IPv4 b may be the last byte alone.
 func parseEntry(text string) (netipx.IPRange, error) {
+	r, err := parseRange(text)
+	if err != nil {
+		return r, err
+	}
+	return r, sane(text, r)
+}
+
+// parseRange reads an entry of any address space: an exclusion may be multicast, or everything.
+func parseRange(text string) (netipx.IPRange, error) {
 	var none netipx.IPRange
 	var r netipx.IPRange
 	switch {
@@ -71,6 +91,9 @@ func parseEntry(text string) (netipx.IPRange, error) {
 			return none, fmt.Errorf("%q has address bits after its /%d: write %s for the network or %s for the host", text, p.Bits(), p.Masked(), p.Addr())
 		}
 		r = netipx.RangeOfPrefix(p)
+		if err := plain(text, r.From(), r.To()); err != nil {
+			return none, err
+		}
 	case strings.Contains(text, "-"):
 		from, to, _ := strings.Cut(text, "-")
 		a, err := netip.ParseAddr(strings.TrimSpace(from))
@@ -85,6 +108,9 @@ func parseEntry(text string) (netipx.IPRange, error) {
 		if err != nil || a.BitLen() != b.BitLen() || b.Less(a) {
 			return none, fmt.Errorf("%q is not a range: write it like 10.20.0.1-10.20.0.50, the lower address first", text)
 		}
+		if err := plain(text, a, b); err != nil {
+			return none, err
+		}
 		prefixes, err := rangeCIDRs(a, b)
 		if err != nil {
 			return none, fmt.Errorf("%q is not a range: %w", text, err)
@@ -98,9 +124,12 @@ func parseEntry(text string) (netipx.IPRange, error) {
 		if err != nil {
 			return none, fmt.Errorf("%q is not an address, a CIDR or a range (host names are not resolved here)", text)
 		}
+		if err := plain(text, a, a); err != nil {
+			return none, err
+		}
 		r = netipx.IPRangeFrom(a, a)
 	}
-	return r, sane(text, r)
+	return r, nil
 }
 
 // Addresses that are nobody's host, and spaces that nobody owns.
@@ -113,21 +142,27 @@ var never = []struct {
 	{netip.MustParsePrefix("240.0.0.0/4"), "reserved"},
 	{netip.MustParsePrefix("ff00::/8"), "multicast"},
 	{netip.MustParsePrefix("::/128"), "the unspecified address"},
+	{netip.MustParsePrefix("::ffff:0:0/96"), "IPv4 mapped into IPv6"},
+}
+
+// plain refuses what does not name one address in one way. A range of netipx would drop a zone without a word.
+func plain(text string, from, to netip.Addr) error {
+	if zone := cmp.Or(from.Zone(), to.Zone()); zone != "" {
+		return fmt.Errorf("%q: zones are not supported: leave %%%s away", text, zone)
+	}
+	if from.Is4In6() || to.Is4In6() {
+		return fmt.Errorf("%q: write it as IPv4", text)
+	}
+	return nil
 }
 
 func sane(text string, r netipx.IPRange) error {
-	if r.From().Zone() != "" || r.To().Zone() != "" {
-		return fmt.Errorf("%q: zones are not supported: leave %%%s away", text, r.From().Zone())
-	}
-	if r.From().Is4In6() {
-		return fmt.Errorf("%q: write it as IPv4", text)
-	}
 	for _, n := range never {
 		if n.prefix.Overlaps(netip.PrefixFrom(r.From(), r.From().BitLen())) || r.Contains(n.prefix.Addr()) {
-			if r.Contains(n.prefix.Addr()) && r.Contains(netipx.PrefixLastIP(n.prefix)) && n.prefix.Bits() < 32 {
+			if r.Contains(n.prefix.Addr()) && r.Contains(netipx.PrefixLastIP(n.prefix)) && n.prefix.Bits() < 128 {
 				return fmt.Errorf("%q takes in %s (%s): name the address space that you own", text, n.prefix, n.what)
 			}
-			return fmt.Errorf("%q lies in %s (%s): it cannot be scanned", text, n.prefix, n.what)
+			return fmt.Errorf("%q lies in %s (%s): it cannot be scanned, leave it away", text, n.prefix, n.what)
 		}
 	}
 	return nil
@@ -138,7 +173,7 @@ func ParsePorts(list string) ([]uint16, error) {
 	if strings.TrimSpace(list) == "-" {
 		list = "1-65535"
 	}
-	var out []uint16
+	var listed [1 << 16]bool
 	for field := range strings.SplitSeq(list, ",") {
 		field = strings.TrimPrefix(strings.TrimSpace(field), "T:")
 		from, to, isRange := strings.Cut(field, "-")
@@ -153,14 +188,19 @@ func ParsePorts(list string) ([]uint16, error) {
 			}
 		}
 		if b < a {
-			return nil, fmt.Errorf("port range %q runs backwards", field)
+			return nil, fmt.Errorf("port range %q runs backwards: write the lower port first", field)
 		}
 		for p := int(a); p <= int(b); p++ {
+			listed[p] = true
+		}
+	}
+	var out []uint16
+	for p, ok := range listed {
+		if ok {
 			out = append(out, uint16(p))
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
+	return out, nil
 }
 
 func parsePort(s string) (uint16, error) {

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"time"
@@ -39,7 +40,7 @@ func connect(to netip.AddrPort, source netip.Addr, timeout time.Duration) (State
 		return Failed, err.Error()
 	}
 	if err := unix.Connect(fd, sockaddr(to)); err != nil && err != unix.EINPROGRESS {
-		return stateOf(err, timeout)
+		return icmpState(errorQueue(fd), err, timeout)
 	}
 	if err := f.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 		return Failed, err.Error()
@@ -68,24 +69,60 @@ func connect(to netip.AddrPort, source netip.Addr, timeout time.Duration) (State
 			return stateOf(err, timeout)
 		}
 	}
-	if icmp != nil && prohibited(icmp) {
-		return Prohibited, "icmp administratively prohibited"
+	if soerr == nil && selfConnected(fd, to) {
+		return Failed, "connected to itself"
 	}
-	return stateOf(soerr, timeout)
+	return icmpState(icmp, soerr, timeout)
 }
 
-// prohibited: IPv4 type 3 codes 9, 10 and 13 (RFC 1122 3.2.2.1, RFC 1812 5.2.7.1); IPv6 type 1 code 1, 5 (RFC 4443 3.1).
-func prohibited(e *unix.SockExtendedErr) bool {
-	switch e.Origin {
-	case unix.SO_EE_ORIGIN_ICMP:
-		return e.Type == 3 && (e.Code == 9 || e.Code == 10 || e.Code == 13)
-	case unix.SO_EE_ORIGIN_ICMP6:
-		return e.Type == 1 && (e.Code == 1 || e.Code == 5)
+// selfConnected: an ephemeral port that happens to be the target's, on the same address, answers its own SYN
+// (simultaneous open, RFC 9293 3.5). It proves nothing.
+func selfConnected(fd int, to netip.AddrPort) bool {
+	local, _ := unix.Getsockname(fd)
+	switch l := local.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(l.Addr), uint16(l.Port)) == to
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(l.Addr), uint16(l.Port)) == to
 	}
 	return false
 }
 
-// errorQueue reads one extended error, if there is any.
+// icmpState tells what ended a handshake, of the ICMP message if there was one and else of the errno. A host refuses a
+// TCP port with a reset (RFC 9293 3.10.7.1): port and protocol unreachable are how firewalls reject, and what lies
+// behind is not known.
+func icmpState(e *unix.SockExtendedErr, err error, timeout time.Duration) (State, string) {
+	state, reason := stateOf(err, timeout)
+	switch {
+	case e == nil:
+	case prohibited(e):
+		return Prohibited, "icmp administratively prohibited"
+	case rejected(e):
+		return Prohibited, "icmp port or protocol unreachable: a firewall's reject"
+	case state != Unreachable:
+		return Unreachable, fmt.Sprintf("icmp type %d code %d", e.Type, e.Code)
+	}
+	return state, reason
+}
+
+// prohibited: IPv4 type 3 codes 9, 10 and 13 (RFC 1122 3.2.2.1, RFC 1812 5.2.7.1); IPv6 type 1 code 1 and its subsets 5
+// and 6 (RFC 4443 3.1).
+func prohibited(e *unix.SockExtendedErr) bool {
+	if e.Origin == unix.SO_EE_ORIGIN_ICMP {
+		return e.Type == 3 && (e.Code == 9 || e.Code == 10 || e.Code == 13)
+	}
+	return e.Type == 1 && (e.Code == 1 || e.Code == 5 || e.Code == 6)
+}
+
+// rejected: IPv4 type 3 codes 2 and 3, IPv6 type 1 code 4.
+func rejected(e *unix.SockExtendedErr) bool {
+	if e.Origin == unix.SO_EE_ORIGIN_ICMP {
+		return e.Type == 3 && (e.Code == 2 || e.Code == 3)
+	}
+	return e.Type == 1 && e.Code == 4
+}
+
+// errorQueue reads one extended error that an ICMP message made, if there is any.
 func errorQueue(fd int) *unix.SockExtendedErr {
 	oob := make([]byte, 512)
 	_, n, _, _, err := unix.Recvmsg(fd, make([]byte, 128), oob, unix.MSG_ERRQUEUE)
@@ -98,7 +135,7 @@ func errorQueue(fd int) *unix.SockExtendedErr {
 	}
 	for _, m := range msgs {
 		isErr := m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_RECVERR || m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_RECVERR
-		if isErr && len(m.Data) >= 16 {
+		if isErr && len(m.Data) >= 16 && (m.Data[4] == unix.SO_EE_ORIGIN_ICMP || m.Data[4] == unix.SO_EE_ORIGIN_ICMP6) {
 			return &unix.SockExtendedErr{Errno: uint32(m.Data[0]), Origin: m.Data[4], Type: m.Data[5], Code: m.Data[6]}
 		}
 	}

@@ -2,6 +2,8 @@ package discover
 
 import (
 	"net/netip"
+	"slices"
+	"sort"
 
 	"go4.org/netipx"
 )
@@ -95,39 +97,35 @@ func (c *Coverage) Counts() [][]uint64 {
 	return out
 }
 
-// Restore sets the counts of an earlier part of the same scan.
+// Restore sets the counts of an earlier part of the same scan. It changes nothing where they do not fit.
 func (c *Coverage) Restore(counts [][]uint64) bool {
-	if len(counts) != len(c.counts) {
+	if len(counts) != len(c.counts) || slices.ContainsFunc(counts, func(n []uint64) bool { return len(n) != len(stateNames) }) {
 		return false
 	}
 	for i, n := range counts {
-		if len(n) != len(c.counts[i]) {
-			return false
-		}
 		copy(c.counts[i][:], n)
 	}
 	return true
 }
 
-// prefixLen is the number of addresses of a prefix that a scope can hold.
+// prefixLen is the number of addresses of a prefix; 2^63 stands for more, of which a scope can hold only a part.
 func prefixLen(p netip.Prefix) uint64 { return 1 << min(p.Addr().BitLen()-p.Bits(), 63) }
 
 // countIn is how many addresses of the scope lie in a prefix, after exclusion.
 func (s *Scope) countIn(p netip.Prefix) uint64 {
 	var n uint64
 	first, last := p.Masked().Addr(), netipx.PrefixLastIP(p)
-	for _, r := range s.ranges {
-		from, to := r.from, r.to
+	k := sort.Search(len(s.ranges), func(k int) bool { return !s.ranges[k].to.Less(first) })
+	for ; k < len(s.ranges) && !last.Less(s.ranges[k].from); k++ {
+		from, to := s.ranges[k].from, s.ranges[k].to
 		if from.Less(first) {
 			from = first
 		}
 		if last.Less(to) {
 			to = last
 		}
-		if from.BitLen() == first.BitLen() && !to.Less(from) {
-			m, _ := rangeLen(netipx.IPRangeFrom(from, to))
-			n += m
-		}
+		m, _ := rangeLen(netipx.IPRangeFrom(from, to))
+		n += m
 	}
 	return n
 }

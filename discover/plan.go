@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"slices"
 )
 
 // Plan is the order in which a scan visits its targets: every address of the scope on every port, exactly once, in an
@@ -14,10 +15,14 @@ type Plan struct {
 	order permutation
 }
 
-// NewPlan makes the plan of a scan.
+// NewPlan makes the plan of a scan. A port that is named twice is tried once.
 func NewPlan(s *Scope, ports []uint16, seed uint64) (*Plan, error) {
 	if len(ports) == 0 {
 		return nil, fmt.Errorf("no ports to scan")
+	}
+	ports = slices.Compact(slices.Sorted(slices.Values(ports)))
+	if ports[0] == 0 {
+		return nil, fmt.Errorf("port 0 cannot be scanned: ports run from 1 to 65535")
 	}
 	return &Plan{scope: s, ports: ports, order: newPermutation(s.Len()*uint64(len(ports)), seed)}, nil
 }

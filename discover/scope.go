@@ -68,7 +68,7 @@ func (t Target) String() string { return t.addr.String() }
 
 // NewScope parses and checks a Spec. Every error names the entry's place and what to write instead.
 func NewScope(spec Spec) (*Scope, error) {
-	owned, err := parseAll(spec.Include)
+	owned, err := parseAll(spec.Include, parseEntry)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func NewScope(spec Spec) (*Scope, error) {
 	}
 	chosen := owned
 	if len(spec.Targets) > 0 {
-		if chosen, err = parseAll(spec.Targets); err != nil {
+		if chosen, err = parseAll(spec.Targets, parseEntry); err != nil {
 			return nil, err
 		}
 		ownedSet, err := build(owned)
@@ -96,7 +96,7 @@ func NewScope(spec Spec) (*Scope, error) {
 	if len(chosen) == 0 {
 		return nil, errors.New("no targets: name private addresses or CIDRs as arguments, or write scope.include in relaysweep.yaml (relaysweep init)")
 	}
-	excluded, err := parseAll(spec.Exclude)
+	excluded, err := parseAll(spec.Exclude, parseRange)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func newScope(chosen, excluded []parsed, spec Spec) (*Scope, error) {
 	}
 	for _, r := range set.Ranges() {
 		n, ok := rangeLen(r)
-		if !ok || s.total+n > MaxAddresses {
+		if !ok || n > MaxAddresses-s.total { // s.total+n may not fit
 			return nil, fmt.Errorf("the scope holds more than %d addresses (an IPv4 /8): scan it in parts, and name IPv6 hosts one by one or in prefixes of /112 and longer", MaxAddresses)
 		}
 		s.ranges = append(s.ranges, span{r.From(), r.To(), s.total})
@@ -199,10 +199,10 @@ type parsed struct {
 	entry int
 }
 
-func parseAll(entries []Entry) ([]parsed, error) {
+func parseAll(entries []Entry, parse func(string) (netipx.IPRange, error)) ([]parsed, error) {
 	var out []parsed
 	for i, e := range entries {
-		r, err := parseEntry(e.Text)
+		r, err := parse(e.Text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Where, err)
 		}

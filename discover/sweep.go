@@ -25,7 +25,7 @@ const (
 	Open                      // the handshake completed
 	Closed                    // a reset came back
 	Filtered                  // silence
-	Prohibited                // ICMP: administratively prohibited (RFC 1812 5.2.7.1, RFC 4443 3.1)
+	Prohibited                // ICMP: administratively prohibited (RFC 1812 5.2.7.1, RFC 4443 3.1), or a firewall's reject
 	Unreachable               // ICMP: no route, no host; or nobody answered ARP/ND
 	Failed                    // our fault: no descriptor, no port, no permission
 )
@@ -106,8 +106,7 @@ func (c *Connect) Sweep(ctx context.Context, plan *Plan, from uint64) iter.Seq[R
 					if position >= plan.Len() {
 						return
 					}
-					r := c.try(ctx, plan, position, timeout)
-					results <- r
+					results <- c.try(ctx, stop, plan, position, timeout)
 				}
 			})
 		}
@@ -125,7 +124,7 @@ func (c *Connect) Sweep(ctx context.Context, plan *Plan, from uint64) iter.Seq[R
 	}
 }
 
-func (c *Connect) try(ctx context.Context, plan *Plan, position uint64, timeout time.Duration) Result {
+func (c *Connect) try(ctx context.Context, stop func(), plan *Plan, position uint64, timeout time.Duration) Result {
 	r := Result{Position: position}
 	var err error
 	if r.Target, err = plan.At(position); err != nil {
@@ -145,6 +144,7 @@ func (c *Connect) try(ctx context.Context, plan *Plan, position uint64, timeout 
 		}
 		if c.Before != nil {
 			if err := c.Before(r.Target); err != nil {
+				stop()
 				r.State, r.Reason = Failed, err.Error()
 				return r
 			}
@@ -164,8 +164,10 @@ func stateOf(err error, timeout time.Duration) (State, string) {
 	switch {
 	case err == nil:
 		return Open, "handshake"
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return Closed, "reset"
+	case errors.Is(err, syscall.ECONNRESET):
+		return Open, "handshake, then reset" // a reset in place of the handshake is ECONNREFUSED
 	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &ne) && ne.Timeout():
 		return Filtered, "no answer in " + timeout.String()
 	case errors.Is(err, syscall.EHOSTUNREACH):

@@ -149,7 +149,12 @@ func (c *Conn) Cmd(ctx context.Context, line string) (Reply, error) {
 		return Reply{}, err
 	}
 	c.sent++
-	return c.reply(ctx, c.limits.Reply)
+	r, err := c.reply(ctx, c.limits.Reply)
+	if err == nil && r.Code == 354 && !strings.EqualFold(line, "DATA") {
+		// The server would take what follows for a message.
+		return Reply{}, fmt.Errorf("%w: 354 to %q", ErrGarbled, truncate(line, 80))
+	}
+	return r, err
 }
 
 // Message sends message content after a 354 and reads the reply to the final dot. Lines are ended by CRLF and dots are
@@ -166,6 +171,7 @@ func (c *Conn) Message(ctx context.Context, content []byte) (Reply, error) {
 	}
 	out.WriteString(".\r\n")
 	text := out.Bytes()
+	c.unasked()
 	for line := range bytes.Lines(text) {
 		c.log.client(string(bytes.TrimRight(line, "\r\n")))
 	}
@@ -180,9 +186,13 @@ func (c *Conn) Handshake(ctx context.Context, config *tls.Config) error {
 	if c.mute {
 		return errPrinter
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if len(c.buf) > 0 {
 		c.log.note("the server sent %d bytes in clear behind its reply to STARTTLS", len(c.buf))
 		c.log.server(c.buf)
+		c.buf = nil
 		return ErrEarly
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.limits.Handshake)
@@ -213,10 +223,22 @@ type Plain struct{ Bytes []byte }
 func (p Plain) Error() string { return fmt.Sprintf("the server answered in clear: %q", p.Bytes) }
 
 // Peek returns what was read of an incomplete or garbled reply, and what is in the line buffer.
-func (c *Conn) Peek() []byte { return c.log.last }
+func (c *Conn) Peek() []byte { return append(bytes.Clone(c.log.last), c.buf...) }
 
 // Close cuts the connection. After a 354 this cancels the transaction: no message exists (RFC 5321 4.1.1.10).
-func (c *Conn) Close() error { return c.raw.Close() }
+func (c *Conn) Close() error {
+	c.unasked()
+	return c.raw.Close()
+}
+
+// unasked notes bytes that came without a command, so that they are not taken for the next reply.
+func (c *Conn) unasked() {
+	if len(c.buf) > 0 {
+		c.log.note("unasked:")
+		c.log.server(c.buf)
+		c.buf = nil
+	}
+}
 
 // Quit says QUIT, does not care for the answer beyond a short wait, and closes.
 func (c *Conn) Quit(ctx context.Context) error {
@@ -233,20 +255,27 @@ func (c *Conn) write(ctx context.Context, b []byte, line string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if len(c.buf) > 0 {
-		// Bytes that came without a command: note them, so that they are not taken for the next reply.
-		c.log.note("unasked:")
-		c.log.server(c.buf)
-		c.buf = nil
-	}
+	c.unasked()
 	if line != "" {
 		c.log.client(line)
 	}
 	defer c.watch(ctx, c.limits.Reply)()
 	if _, err := c.nc.Write(b); err != nil {
+		if end := ended(ctx); end != nil {
+			return end
+		}
 		return c.fate(err)
 	}
 	return nil
+}
+
+// ended returns why ctx is done, or nil. A wait that ends with the context's deadline ends by it, and not by the
+// server, even where the connection's timer was the faster one.
+func ended(ctx context.Context) error {
+	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+		<-ctx.Done()
+	}
+	return context.Cause(ctx)
 }
 
 // watch sets the deadline and lets a cancelled context end the wait.
@@ -264,15 +293,17 @@ func (c *Conn) reply(ctx context.Context, wait time.Duration) (Reply, error) {
 	defer c.watch(ctx, wait)()
 	r, err := c.readReply()
 	c.slow = max(c.slow, time.Since(start))
-	if err != nil && context.Cause(ctx) != nil {
-		return Reply{}, context.Cause(ctx)
+	if err != nil {
+		if end := ended(ctx); end != nil {
+			return Reply{}, end
+		}
 	}
 	switch {
 	case errors.Is(err, ErrClosed):
-		c.log.event("close")
+		c.log.ends("close")
 	case errors.Is(err, ErrSilent):
 		c.log.note("silent for %s", wait)
-		c.log.event("hang")
+		c.log.ends("hang")
 	}
 	return r, err
 }
@@ -296,14 +327,12 @@ func (c *Conn) readReply() (Reply, error) {
 		if !ok {
 			return Reply{}, fmt.Errorf("%w: %q", ErrGarbled, truncate(string(line), 80))
 		}
-		if r.Code == 0 {
-			r.Code = code
-			r.Enhanced = enhanced(text)
+		if r.Code != code { // the first line, or a server that changes its mind: the last code counts
+			r.Code, r.Enhanced = code, enhanced(text)
 		}
 		r.Lines = append(r.Lines, text)
 		r.BareLF = r.BareLF || bare
 		if last {
-			r.Code = code
 			return r, nil
 		}
 		if len(r.Lines) >= c.limits.ReplyLines || total >= c.limits.ReplyBytes {

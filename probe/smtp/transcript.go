@@ -17,6 +17,7 @@ type Transcript struct {
 	text  []byte
 	limit int
 	lost  int
+	end   string // the event that ended the connection, or so it seems: it is the last line of its block
 	last  []byte // the last bytes that the server sent, for naming what is not SMTP
 }
 
@@ -24,7 +25,7 @@ func (t *Transcript) String() string {
 	if t.lost > 0 {
 		return string(t.text) + fmt.Sprintf("# %d more bytes are not kept\n", t.lost)
 	}
-	return string(t.text)
+	return string(t.text) + t.end
 }
 
 // Len is the length of the text so far; Since returns what came after such a length.
@@ -33,8 +34,10 @@ func (t *Transcript) Len() int { return len(t.text) }
 // Since returns the text that was added after Len was n.
 func (t *Transcript) Since(n int) string { return string(t.text[min(n, len(t.text)):]) }
 
+// add appends a line. What no longer fits is the end of the transcript: nothing after it is kept, so that it has no
+// holes.
 func (t *Transcript) add(line string) {
-	if len(t.text)+len(line) > t.limit {
+	if t.lost > 0 || len(t.text)+len(line) > t.limit {
 		t.lost += len(line)
 		return
 	}
@@ -43,10 +46,20 @@ func (t *Transcript) add(line string) {
 
 // In a .dialog file * is a glob of the client's lines, and $ begins a variable.
 func (t *Transcript) client(line string) {
+	if t.end == "= close\n" {
+		t.add(t.end)
+	}
+	t.end = ""
 	t.add("C: " + strings.NewReplacer("*", `\*`, "$", `\$`).Replace(Escape(line)) + "\n")
 }
 
-func (t *Transcript) event(name string) { t.add("= " + name + "\n") }
+func (t *Transcript) event(name string) {
+	t.end = ""
+	t.add("= " + name + "\n")
+}
+
+// ends notes how the connection seems to have ended. Where more follows, a server was silent and then was not.
+func (t *Transcript) ends(name string) { t.end = "= " + name + "\n" }
 
 func (t *Transcript) note(format string, args ...any) {
 	t.add("# " + Escape(fmt.Sprintf(format, args...)) + "\n")
@@ -55,6 +68,7 @@ func (t *Transcript) note(format string, args ...any) {
 // server adds bytes that the server sent, a line a row.
 func (t *Transcript) server(b []byte) {
 	t.last = append([]byte(nil), b[:min(len(b), 256)]...)
+	t.end = ""
 	for line := range strings.Lines(string(b)) {
 		end := `\c`
 		if text, ok := strings.CutSuffix(line, "\r\n"); ok {
