@@ -53,11 +53,15 @@ type phrase struct {
 // 4 and 6 for 530; Postfix postconf(5), Exim's default ACLs, sendmail's cf/README, Exchange NDR lists, qmail-smtpd(8).
 var phrases = compile([]phrase{
 	{at: anywhere, codes: "530 538 554 550 451", text: `must issue a? ?starttls|starttls (command )?first|starttls is required|tls (is )?required|encryption required|needs? (to use )?(starttls|tls|encryption)|require.{0,20}(starttls|tls encryption)`, answer: tlsNeeded},
+	{at: anywhere, text: `\bdmarc\b|\bdkim\b`, answer: senderRefused}, // "unauthenticated" in these is no call for AUTH
 	{at: anywhere, text: `issue an auth command first|auth(entication)? (is )?required|requires? (smtp )?auth|must (first )?(be )?auth|please (log ?in|auth)|not (been )?authenticated|must log ?in|authenticate (first|before)|smtp auth|need to auth|unauthenticated|check mail before sending|pop before smtp|auth first`, answer: authNeeded},
 	{at: anywhere, codes: "530", answer: authNeeded},
-	{at: atRcpt | atData | atEnd, text: `relay(ing|ed)? (access )?(is )?(denied|not (permitted|allowed|possible)|prohibited|refused|rejected|forbidden|attempt)|relay access|(un|not )able to relay|cannot relay|can't relay|(no|not|don't|do not|does not|won't|will not|refuse to|never) relay|relaying (mail )?(to|for|is)|allowed to relay|permitted to relay|to relay (through|mail|to|for|via)|not (an? )?(open )?(relay|gateway)|insecure mail relay|mail relay|as a relay|open relay|rcpthosts|third.?party|not configured to relay|tenantattribution|not in my list|isn't in my list|not (a )?local (host|domain|address|user|recipient)|non.?local|we don'?t handle mail for|not (hosted|handled|served) (here|by)|domain (is )?not (valid|accepted|allowed|local|hosted)|no such domain|not our customer|out of domain|external recipient|recipient (domain )?not (allowed|permitted|local)`, answer: relayDenied},
+	{at: anywhere, text: `blocked using|\bdnsbl\b|\brbl\b|spamhaus|spamcop`, answer: scannerRefused}, // lists of open relays, too
+	{at: atRcpt | atData | atEnd, text: `(cannot|can't) deliver mail for|relay(ing|ed)? (access )?(is )?(denied|not (permitted|allowed|possible)|prohibited|refused|rejected|forbidden|attempt)|relay access|(un|not )able to relay|cannot relay|can't relay|(no|not|don't|do not|does not|won't|will not|refuse to|never) relay|relaying (mail )?(to|for|is)|allowed to relay|permitted to relay|to relay (through|mail|to|for|via)|not (an? )?(open )?(relay|gateway)|insecure mail relay|mail relay|as a relay|open relay|rcpthosts|third.?party|not configured to relay|tenantattribution|not in my list|isn't in my list|not (a )?local (host|domain|address|user|recipient)|non.?local|we don'?t handle mail for|not (hosted|handled|served) (here|by)|domain (is )?not (valid|accepted|allowed|local|hosted)|no such domain|not our customer|out of domain|external recipient|recipient (domain )?not (allowed|permitted|local)`, answer: relayDenied},
 	{at: anywhere, text: `grey ?list|gray ?list|postgrey|milter-greylist|greylisting in action`, answer: greylisted},
-	{at: anywhere, text: `too many (errors|connections|recipients|concurrent|sessions|messages|bad|invalid|failed|syntax|protocol|unknown|hops|simultaneous)|rate limit|limit exceeded|exceeded.{0,40}(limit|number)|throttl|slow down|connection rate`, answer: tooMany},
+	{at: anywhere, codes: "4", text: `service currently unavailable|unverified address|verification in progress`, answer: greylisted}, // postscreen, after it let us pass; Postfix
+	{at: atMail | atRcpt, text: `protocol error$`, answer: syntaxError},
+	{at: anywhere, text: `too much mail|too many (errors|connections|recipients|concurrent|sessions|messages|bad|invalid|failed|syntax|protocol|unknown|hops|simultaneous)|rate limit|limit exceeded|exceeded.{0,40}(limit|number)|throttl|slow down|connection rate`, answer: tooMany},
 	{at: atMail | atRcpt, text: `sender address rejected|sender (verify|verification)|sender domain|domain of sender|sender.{0,30}(not exist|reject|refus|denied|unknown|invalid|does not resolve)|(your|envelope) sender|mail from.{0,30}(not allowed|denied|must)|originator|bad sender|sender.s? address|not allowed to send (as|from)|\bspf\b|dmarc`, answer: senderRefused},
 	{at: anywhere, text: `client host|your (host|ip|address|server|network|client|reverse|dns)|blocked using|black ?list|block ?list|deny ?list|dnsbl|\brbl\b|spamhaus|spamcop|barracuda|reputation|listed (in|by|at|on)|reverse (dns|host|lookup|path lookup)|\bptr\b|\brdns\b|helo command|(helo|ehlo) (name|argument|host|reject|invalid|syntax)|invalid (helo|ehlo)|fully.qualified host|client.{0,20}(reject|denied|block)|ip address.{0,40}(reject|block|denied|refus|not allowed)|connection (refused|rejected|denied)|access from|from your|banned|not accepted from|service currently unavailable|dynamic ip|your country|unauthori[sz]ed (client|host)`, answer: scannerRefused},
 	{at: atRcpt | atEnd, text: `domain not found|host (or domain name )?not found|unrout(e)?able|no mx|name service error|unable to resolve|cannot resolve|does not resolve|unresolvable|(domain|host) does not exist|nullmx|does not accept mail|no such host|bad destination system|unknown (host|domain)|all relevant mx`, answer: domainUnknown},
@@ -89,7 +93,7 @@ func classify(at stage, r smtp.Reply, authOffered bool) answer {
 		text = text[:1024]
 	}
 	generic := strings.Contains(strings.ToLower(text), "client host rejected: access denied")
-	text = strings.ToLower(echoed.ReplaceAllString(text, ""))
+	text = strings.Join(strings.Fields(strings.ToLower(echoed.ReplaceAllString(text, ""))), " ")
 	code := r.String()[:3]
 	if authOffered && generic {
 		return authNeeded
@@ -163,10 +167,10 @@ func rejected(at stage, r smtp.Reply, a *Attempt) (Verdict, string) {
 		}
 		return Unknown, text
 	case policy:
-		if at == atData || at == atEnd {
+		if at == atData {
 			return Refused, text
 		}
-		return Unknown, text
+		return Unknown, text // after the message it is about the message: content, size
 	case domainUnknown:
 		if a.namesLocal() {
 			return Refused, string(recipientBad) + ": " + short(r)

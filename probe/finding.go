@@ -72,6 +72,8 @@ type Attempt struct {
 	Sent        time.Time
 	Delivered   bool
 	Home        *Delivery
+
+	kept judgement
 }
 
 // last is the reply that decided.

@@ -199,18 +199,20 @@ func (d *dialogue) greeted(c *smtp.Conn, r smtp.Reply) error {
 	s, first, err := d.hello1(c, d.hello(c))
 	if err != nil || s == nil {
 		// Some servers drop a client that says EHLO: once more with HELO.
-		if errors.Is(err, smtp.ErrClosed) {
-			if s2, r2, err2 := d.againWithHELO(); s2 != nil {
-				d.f.Protocol = protocol
-				d.useHELO = true
-				d.learn(s2, r2)
-				return nil
-			} else if errors.Is(err2, errStopped) {
-				return err2
-			}
+		if !errors.Is(err, smtp.ErrClosed) {
+			d.notSMTP(c, r, first, err)
+			d.keep(c)
+			return d.ctxErr(err)
+		}
+		d.keep(c)
+		s2, r2, err2 := d.againWithHELO()
+		if s2 != nil {
+			d.f.Protocol = protocol
+			d.learn(s2, r2)
+			return nil
 		}
 		d.notSMTP(c, r, first, err)
-		return d.ctxErr(err)
+		return d.ctxErr(err2)
 	}
 	d.f.Protocol = protocol
 	d.learn(s, first)
@@ -270,7 +272,6 @@ func (d *dialogue) againWithHELO() (*session, smtp.Reply, error) {
 
 // notSMTP names a service that greeted with 220 and then knew neither EHLO nor HELO.
 func (d *dialogue) notSMTP(c *smtp.Conn, greeting, r smtp.Reply, err error) {
-	defer d.keep(c)
 	text := strings.ToLower(greeting.Text())
 	if p := nameProtocol([]byte(greeting.String())); p != "" {
 		d.f.Protocol, d.f.Note = p, "greeting: "+short(greeting)
@@ -283,13 +284,18 @@ func (d *dialogue) notSMTP(c *smtp.Conn, greeting, r smtp.Reply, err error) {
 			return
 		}
 	}
-	if err == nil && r.Code != 0 && (strings.Contains(text, "smtp") || strings.Contains(text, "mail") || r.Enhanced != "" || r.Code/100 == 4) {
+	hangsUp := err != nil && strings.Contains(text, "smtp")
+	if hangsUp || err == nil && r.Code != 0 && (strings.Contains(text, "smtp") || strings.Contains(text, "mail") || r.Enhanced != "" || r.Code/100 == 4) {
 		// It is a mail server that does not like us.
 		d.f.Protocol = "smtp"
 		if d.implicit {
 			d.f.Protocol = "smtps"
 		}
-		d.f.Cut = "refused because of the scanner: it takes neither EHLO nor HELO from us: " + short(r)
+		why := short(r)
+		if hangsUp {
+			why = err.Error()
+		}
+		d.f.Cut = "refused because of the scanner: it takes neither EHLO nor HELO from us: " + why
 		return
 	}
 	d.f.Note = "it greets with 220 and answers neither EHLO nor HELO"

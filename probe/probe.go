@@ -2,10 +2,8 @@ package probe
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
-	"encoding/base32"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -115,8 +113,11 @@ func (p *Prober) Probe(ctx context.Context, o discover.Opening) (Finding, error)
 	return d.f, nil
 }
 
-// errStopped is returned when Before refuses.
-var errStopped = errors.New("probe stopped")
+// errStopped is returned when Before refuses, errEnough where one service would get too many connections.
+var (
+	errStopped = errors.New("probe stopped")
+	errEnough  = errors.New("stopped")
+)
 
 // dialogue is the work on one opening: at most one connection at a time.
 type dialogue struct {
@@ -165,7 +166,7 @@ func (d *dialogue) dial(why string) (*smtp.Conn, error) {
 		limit = 32
 	}
 	if d.f.Connections >= limit {
-		return nil, fmt.Errorf("stopped after %d connections", limit)
+		return nil, fmt.Errorf("%w after %d connections", errEnough, limit)
 	}
 	if err := d.p.Limiter.Wait(d.ctx, d.f.Addr.Addr()); err != nil {
 		return nil, err
@@ -212,9 +213,9 @@ func (d *dialogue) audit(vector string) error {
 
 // keep stores a connection's transcript and closes it.
 func (d *dialogue) keep(c *smtp.Conn) {
+	c.Close()
 	d.f.Sessions = append(d.f.Sessions, Session{Transcript: c.Transcript().String()})
 	d.f.Commands += c.Commands()
-	c.Close()
 }
 
 // hangUp ends the current session, politely where the server still listens.
@@ -329,13 +330,6 @@ func describeTLS(s *tls.ConnectionState, mode string) *TLS {
 		}
 	}
 	return t
-}
-
-// random is a local part that nobody has.
-func random() string {
-	b := make([]byte, 10)
-	rand.Read(b)
-	return "nobody-" + strings.ToLower(base32.StdEncoding.EncodeToString(b))
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -206,13 +206,10 @@ func (d *dialogue) transact(r *run, s *step) error {
 	if err := d.ensure(s); err != nil {
 		return d.noSession(r, s, err)
 	}
-	for _, a := range s.attempts {
-		if err := d.audit(a.Form); err != nil {
-			return err
-		}
-		a.TLS, a.HELO, a.AuthOffered = d.session.tls, d.session.helo, d.auth
-		a.Session, a.Sent = len(d.f.Sessions)+1, d.p.now()
+	if err := d.audit(s.attempts[0].Form); err != nil {
+		return err
 	}
+	d.begin(s.attempts[0])
 	if d.mailOpen {
 		if err := d.reset(); err != nil {
 			return d.dropped(r, s, err, smtp.Reply{})
@@ -226,20 +223,27 @@ func (d *dialogue) transact(r *run, s *step) error {
 		d.wantTLS(r)
 		return nil
 	}
-	for _, a := range s.attempts {
-		a.Mail = mail
-	}
 	if !mail.Positive() {
+		for _, a := range s.attempts {
+			d.begin(a)
+			a.Mail = mail
+		}
 		d.count(mail)
 		s.attempts = nil
 		return nil
 	}
 	d.mailOpen = true
 	var accepted []*Attempt
-	for len(s.attempts) > 0 {
+	for first := s.attempts[0]; len(s.attempts) > 0; {
 		a := s.attempts[0]
 		if d.full(r, s) {
 			break
+		}
+		if a != first {
+			if err := d.audit(a.Form); err != nil {
+				return err
+			}
+			d.begin(a)
 		}
 		rcpt, err := d.cmd("RCPT TO:" + a.To)
 		if err != nil || rcpt.Code == 421 {
@@ -266,6 +270,12 @@ func (d *dialogue) transact(r *run, s *step) error {
 		return nil
 	}
 	return d.data(r, s, accepted)
+}
+
+// begin notes where and when an attempt is made.
+func (d *dialogue) begin(a *Attempt) {
+	a.TLS, a.HELO, a.AuthOffered = d.session.tls, d.session.helo, d.auth
+	a.Session, a.Sent = len(d.f.Sessions)+1, d.p.now()
 }
 
 // wantData reports whether a transaction goes on to DATA: once for each kind of vector, and not where a plainer kind
@@ -442,7 +452,7 @@ func (d *dialogue) connect(s *step) error {
 func (d *dialogue) open(s *step) (_ *session, again bool, _ error) {
 	c, err := d.dial("connect")
 	if err != nil {
-		return nil, !errors.Is(err, errStopped) && d.ctx.Err() == nil, fmt.Errorf("%w: %w", errGone, err)
+		return nil, !errors.Is(err, errStopped) && !errors.Is(err, errEnough) && d.ctx.Err() == nil, fmt.Errorf("%w: %w", errGone, err)
 	}
 	fail := func(again bool, err error) (*session, bool, error) {
 		d.slowest = max(d.slowest, c.Slowest())
@@ -500,7 +510,7 @@ func (d *dialogue) upgrade(plain *session, s *step, fail func(bool, error) (*ses
 func (d *dialogue) noSession(r *run, s *step, err error) error {
 	var hello *helloRefused
 	switch {
-	case errors.Is(err, errStopped) || d.ctx.Err() != nil:
+	case errors.Is(err, errStopped) || errors.Is(err, errEnough) || d.ctx.Err() != nil:
 		return err
 	case errors.As(err, &hello):
 		for _, a := range s.attempts {
@@ -591,7 +601,7 @@ func (d *dialogue) retryGreylisted(r *run, all []*Attempt) error {
 		return nil
 	}
 	d.hangUp()
-	timer := time.NewTimer(time.Until(first.Add(greylistWait)))
+	timer := time.NewTimer(first.Add(greylistWait).Sub(d.p.now()))
 	defer timer.Stop()
 	select {
 	case <-d.ctx.Done():
@@ -637,6 +647,7 @@ func (d *dialogue) controls(r *run) error {
 		own = d.names.hosts[0]
 	}
 	token := d.p.Canary.Token(d.p.Scan, d.f.Addr.String(), "control", d.f.Vantage)
+	nobody := d.p.Canary.Token(d.p.Scan, d.f.Addr.String(), "nobody", d.f.Vantage) // a local part that nobody has
 	ask := func(line string) (reply smtp.Reply, ok bool) {
 		if d.session == nil {
 			return reply, false
@@ -657,7 +668,7 @@ func (d *dialogue) controls(r *run) error {
 	}
 	d.mailOpen = true
 	if own != "" {
-		d.f.RandomLocal, _ = ask("RCPT TO:<" + random() + "@" + own + ">")
+		d.f.RandomLocal, _ = ask("RCPT TO:<" + nobody + "@" + own + ">")
 	}
 	d.f.RandomForeign, _ = ask("RCPT TO:<" + token + "@" + token + ".invalid>")
 	return nil

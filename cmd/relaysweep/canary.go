@@ -50,27 +50,37 @@ func (p *program) serveCanary(ctx context.Context, c *cli.Command) error {
 	if !mailDomain(domain.text) {
 		return usage(domain.errorf("%q is not a mail domain: set canary.domain", domain.text))
 	}
-	listen, err := get("canary-listen", "$.canary.listen", cfg.Canary.Listen).hostPort("25")
-	if err != nil || listen == "" {
-		return usage(errors.Join(err, errors.New("set canary.listen, such as 203.0.113.25:25")))
+	address := get("canary-listen", "$.canary.listen", cfg.Canary.Listen)
+	listen, err := address.hostPort("25")
+	if err == nil && listen == "" {
+		err = address.errorf("set canary.listen, such as 203.0.113.25:25")
+	}
+	if err != nil {
+		return usage(err)
 	}
 	keyFile, file := get("canary-key", "$.canary.key_file", cfg.Canary.KeyFile).text, get("deliveries", "$.canary.deliveries", cfg.Canary.Deliveries).text
 	if keyFile == "" || file == "" {
 		return usage(errors.New("set canary.key_file and canary.deliveries: the scan needs the same key, and reads the same file"))
 	}
-	key, err := keyOf(keyFile, true)
+	key, missing, err := keyOf(keyFile)
 	if err != nil {
 		return usage(err)
+	}
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return usage(err)
+	}
+	defer l.Close()
+	if missing {
+		if err := writeKey(keyFile, key); err != nil {
+			return usage(err)
+		}
 	}
 	out, err := canary.OpenFile(file)
 	if err != nil {
 		return usage(err)
 	}
 	defer out.Close()
-	l, err := net.Listen("tcp", listen)
-	if err != nil {
-		return usage(err)
-	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	sink := &canary.Sink{Canary: probe.Canary{Domain: domain.text, Key: key}, Store: func(d probe.Delivery) error {

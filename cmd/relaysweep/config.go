@@ -81,15 +81,18 @@ func readConfig(name string) (*config, error) {
 }
 
 func parseConfig(name string, b []byte) (*config, error) {
-	c := &config{file: name}
+	c := new(config)
 	tree, err := parser.ParseBytes(b, 0)
 	if err != nil {
 		return nil, atLine(name, err)
 	}
-	c.tree = tree
+	if len(tree.Docs) > 1 {
+		return nil, fmt.Errorf("%s:%d: a second document begins here: a configuration is one", name, tree.Docs[1].Start.Position.Line)
+	}
 	if err := yaml.UnmarshalWithOptions(b, c, yaml.Strict()); err != nil {
 		return nil, atLine(name, err)
 	}
+	c.file, c.tree = name, tree // after decoding, which makes an empty file an empty config
 	return c, nil
 }
 
@@ -142,7 +145,7 @@ func (v value) addr() (netip.Addr, error) {
 	}
 	a, err := netip.ParseAddr(v.text)
 	if err != nil {
-		return a, v.errorf("%q is not an address", v.text)
+		return a, v.errorf("%q is not an address: write it like 203.0.113.10", v.text)
 	}
 	return a, nil
 }
@@ -162,6 +165,15 @@ func (v value) duration(zero time.Duration) (time.Duration, error) {
 	return d, nil
 }
 
+// someTime is a duration that is not 0.
+func (v value) someTime(zero time.Duration) (time.Duration, error) {
+	d, err := v.duration(zero)
+	if err == nil && d == 0 {
+		return 0, v.errorf("a time of 0 leaves no time to look")
+	}
+	return d, err
+}
+
 // hostPort completes an address with a default port and checks it.
 func (v value) hostPort(port string) (string, error) {
 	if v.text == "" {
@@ -172,7 +184,7 @@ func (v value) hostPort(port string) (string, error) {
 	}
 	a, err := netip.ParseAddrPort(v.text)
 	if err != nil {
-		return "", v.errorf("%q is not address:port", v.text)
+		return "", v.errorf("%q is not address:port: write it like 203.0.113.25:%s", v.text, port)
 	}
 	return a.String(), nil
 }

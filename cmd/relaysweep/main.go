@@ -54,13 +54,17 @@ func main() {
 
 // run runs one command and returns the exit code. Results go to stdout, talk to stderr.
 func (p *program) run(ctx context.Context, args []string) int {
-	err := p.command().Run(ctx, args)
+	root := p.command()
+	err := root.Run(ctx, args)
 	if err == nil {
 		return exitDone
 	}
 	var e *exit
 	if !errors.As(err, &e) {
 		e = &exit{exitInternal, err.Error()}
+	}
+	if e.code == exitUsage && len(args) > 1 && !strings.HasPrefix(args[1], "-") && root.Command(args[1]) == nil {
+		e = noCommand(args[1]) // whatever its flags are
 	}
 	if e.msg != "" {
 		fmt.Fprintf(p.err, "relaysweep: %s\n", strings.TrimSpace(e.msg))
@@ -87,7 +91,7 @@ func (p *program) command() *cli.Command {
 		Commands:              []*cli.Command{p.scanCommand(), p.discoverCommand(), p.probeCommand(), p.canaryCommand(), p.vectorsCommand(), p.initCommand(), p.demoCommand()},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return usage(fmt.Errorf("no command %q (relaysweep --help lists the commands)", c.Args().First()))
+				return noCommand(c.Args().First())
 			}
 			return cli.ShowRootCommandHelp(c)
 		},
@@ -101,6 +105,10 @@ func (p *program) command() *cli.Command {
 	}
 	set(root)
 	return root
+}
+
+func noCommand(name string) *exit {
+	return &exit{exitUsage, fmt.Sprintf("no command %q (relaysweep --help lists the commands)", name)}
 }
 
 func version() string {

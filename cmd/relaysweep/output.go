@@ -87,9 +87,16 @@ func (o outputs) files() []struct {
 
 // check refuses files that could not be written, before anything is sent.
 func (o outputs) check() error {
+	named := make(map[string]bool)
 	for _, f := range o.files() {
-		if info, err := os.Stat(f.name); err == nil && info.IsDir() {
+		info, err := os.Stat(f.name)
+		if err == nil && info.IsDir() {
 			return fmt.Errorf("%s is a folder: name a file in it", f.name)
+		}
+		if name := filepath.Clean(f.name); named[name] {
+			return fmt.Errorf("%s is named twice: each output wants a file of its own", f.name)
+		} else {
+			named[name] = true
 		}
 		tmp, err := os.CreateTemp(filepath.Dir(f.name), ".relaysweep-*")
 		if err != nil {

@@ -33,7 +33,7 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 	var targets []string
 	for _, a := range c.Args().Slice() {
 		e, err := netip.ParseAddrPort(a)
-		if err != nil {
+		if err != nil || e.Port() == 0 {
 			return usage(fmt.Errorf("%q is not an endpoint: write it like 10.20.0.25:25 or [2001:db8::25]:25", a))
 		}
 		endpoints, targets = append(endpoints, e), append(targets, e.Addr().String())
@@ -53,19 +53,26 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 		return usage(err)
 	}
 	sc.limiter, sc.canary = ratelimit.New(sc.s.Rates), probe.Canary{Domain: sc.s.Canary, Key: sc.s.Key}
-	if err := sc.openState(); err != nil {
-		return usage(err)
-	}
-	defer sc.close()
-	prober := sc.prober()
+	var gated []discover.Target
 	for _, e := range endpoints {
 		t, err := sc.scope.Target(e)
 		if err != nil {
 			return usage(err)
 		}
+		gated = append(gated, t)
+	}
+	if err := sc.openState(); err != nil {
+		return usage(err)
+	}
+	defer sc.close()
+	prober := sc.prober()
+	for _, t := range gated {
 		f, err := prober.Probe(ctx, discover.Opening{Target: t, Vantage: sc.s.Vantage})
 		if err != nil {
 			return &exit{exitIncomplete, err.Error()}
+		}
+		if err := sc.journal.add(entry{Finding: &f}); err != nil {
+			return &exit{exitInternal, err.Error()}
 		}
 		sc.findings = append(sc.findings, f)
 	}
@@ -74,9 +81,11 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 		ports = append(ports, e.Port())
 	}
 	slices.Sort(ports)
-	r := report.New(report.Input{Findings: sc.findings, Scan: report.Scan{ID: sc.s.Scan, Version: version(), Organisation: sc.s.Spec.Organisation, Contact: sc.s.Spec.Contact, Vantage: sc.s.Vantage,
+	r := report.New(report.Input{Findings: sc.findings, Scan: report.Scan{
+		ID: sc.s.Scan, Version: version(), Organisation: sc.s.Spec.Organisation, Contact: sc.s.Spec.Contact, Vantage: sc.s.Vantage,
 		Zone: sc.s.Zone, Engine: "probe", Inside: sc.inside(), Scope: sc.scope.Prefixes(), Ports: slices.Compact(ports), Rate: sc.s.Rates, StopAt: sc.s.StopAt, CanaryDomain: sc.s.Canary,
-		Started: sc.s.Started, Ended: time.Now().UTC(), Complete: true, Targets: uint64(len(endpoints))}})
+		Started: sc.s.Started, Ended: time.Now().UTC(), Complete: true, Targets: uint64(len(endpoints)),
+	}})
 	sc.s.Outputs.Verbose = true
 	if err := sc.s.Outputs.write(p, r); err != nil {
 		return &exit{exitInternal, err.Error()}

@@ -85,7 +85,8 @@ type scanning struct {
 	closers []io.Closer
 	// stateDir is where the state is kept; if empty, where XDG says.
 	stateDir string
-	sink     net.Addr       // of the sink inside the scan
+	listener net.Listener   // of the sink inside the scan
+	sink     net.Addr       // where it listens
 	result   *report.Report // of a scan that ran to its end
 
 	mu         sync.Mutex
@@ -150,39 +151,57 @@ func (sc *scanning) layOut() (err error) {
 	return nil
 }
 
-// openState opens what a scan writes while it runs.
+// openState opens what a scan writes while it runs. What can be refused comes first, so that a mistake leaves no state.
 func (sc *scanning) openState() (err error) {
+	inside := sc.s.StopAt == probe.Delivered && sc.s.Listen != "" && !sc.s.DiscoverOnly
+	if inside {
+		l, err := net.Listen("tcp", sc.s.Listen)
+		if err != nil {
+			return fmt.Errorf("canary.listen: the sink cannot listen on %s: %w", sc.s.Listen, err)
+		}
+		sc.listener, sc.sink = l, l.Addr()
+		sc.closers = append(sc.closers, closerFunc(func() error { return ignoreClosed(l.Close()) }))
+	}
+	if sc.s.newKey != "" && !sc.s.DiscoverOnly {
+		if err := writeKey(sc.s.newKey, sc.s.Key); err != nil {
+			return err
+		}
+	}
+	if sc.s.AuditLog != "" {
+		if err := sc.openAudit(sc.s.AuditLog); err != nil {
+			return err
+		}
+	}
 	if sc.journal == nil {
 		if sc.journal, err = newJournal(sc.stateDir, sc.s); err != nil {
 			return err
 		}
 		sc.closers = append(sc.closers, sc.journal)
 	}
-	name := sc.s.AuditLog
-	if name == "" {
-		name = filepath.Join(filepath.Dir(sc.journal.dir), "audit.jsonl")
+	if sc.audit == nil {
+		if err := sc.openAudit(filepath.Join(filepath.Dir(sc.journal.dir), "audit.jsonl")); err != nil {
+			return err
+		}
 	}
-	if sc.audit, err = openAudit(name, sc.s); err != nil {
-		return err
-	}
-	sc.closers = append(sc.closers, sc.audit)
-	if sc.s.StopAt == probe.Delivered && sc.s.Listen != "" && !sc.s.DiscoverOnly {
+	if inside {
 		return sc.openSink()
 	}
 	return nil
 }
 
-// openSink starts the sink inside the scan. Each delivery is on disk before the server that brought it is answered.
-func (sc *scanning) openSink() error {
-	l, err := net.Listen("tcp", sc.s.Listen)
-	if err != nil {
-		return fmt.Errorf("canary.listen: the sink cannot listen on %s: %w", sc.s.Listen, err)
+func (sc *scanning) openAudit(name string) (err error) {
+	if sc.audit, err = openAudit(name, sc.s); err != nil {
+		return err
 	}
-	sc.sink = l.Addr()
+	sc.closers = append(sc.closers, sc.audit)
+	return nil
+}
+
+// openSink starts the sink inside the scan. Each delivery is on disk before the server that brought it is answered.
+func (sc *scanning) openSink() (err error) {
 	var file *canary.File
 	if sc.s.DeliveriesFile != "" {
 		if file, err = canary.OpenFile(sc.s.DeliveriesFile); err != nil {
-			l.Close()
 			return err
 		}
 		sc.closers = append(sc.closers, file)
@@ -204,12 +223,12 @@ func (sc *scanning) openSink() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := sink.Serve(l); err != nil {
+		if err := sink.Serve(sc.listener); err != nil {
 			sc.fail(fmt.Errorf("the sink stopped: %w", err))
 		}
 	}()
 	sc.closers = append(sc.closers, closerFunc(func() error {
-		err := errors.Join(sink.Close(), ignoreClosed(l.Close()))
+		err := errors.Join(sink.Close(), ignoreClosed(sc.listener.Close()))
 		<-done
 		return err
 	}))
@@ -501,10 +520,8 @@ func (sc *scanning) conclude(interrupted bool) error {
 	if !complete {
 		rs.Resume = "relaysweep scan --resume " + s.Scan
 	}
-	in := report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.cov.Rows(), Deliveries: sc.deliveries}
-	r := report.New(in)
-	in.Scan.Exit = sc.exitCode(r, complete)
-	r = report.New(in)
+	r := report.New(report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.cov.Rows(), Deliveries: sc.deliveries})
+	r.Scan.Exit = sc.exitCode(r, complete)
 	sc.result = r
 	if err := s.Outputs.write(sc.p, r); err != nil {
 		return &exit{exitInternal, err.Error()}
@@ -516,10 +533,10 @@ func (sc *scanning) conclude(interrupted bool) error {
 	case rs.Resume != "":
 		msg = "incomplete; go on with: " + rs.Resume
 	}
-	if in.Scan.Exit == exitDone {
+	if r.Scan.Exit == exitDone {
 		return nil
 	}
-	return &exit{in.Scan.Exit, msg}
+	return &exit{r.Scan.Exit, msg}
 }
 
 func (sc *scanning) exitCode(r *report.Report, complete bool) int {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,6 +57,8 @@ type settings struct {
 	AuditLog       string
 	Outputs        outputs
 	Notes          []string
+
+	newKey string // file that Key is to be written to, before anything is sent
 }
 
 // Polite defaults: they are printed at the start of each scan.
@@ -164,7 +168,7 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 	if s.Rates, err = ratesOf(c, cfg); err != nil {
 		return nil, err
 	}
-	if s.Timeout, err = get("timeout", "", "").duration(3 * time.Second); err != nil {
+	if s.Timeout, err = get("timeout", "", "").someTime(3 * time.Second); err != nil {
 		return nil, err
 	}
 	if s.InFlight, err = number(get("concurrency", "", ""), inFlight(s.Rates.Total, s.Timeout)); err != nil {
@@ -189,7 +193,7 @@ type getter func(flag, key, fromFile string) value
 func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(flag, key string, fromFile []string) ([]string, string)) (err error) {
 	s.Canary = strings.ToLower(strings.TrimSuffix(get("canary-domain", "$.canary.domain", cfg.Canary.Domain).text, "."))
 	if s.Canary != "" && !mailDomain(s.Canary) {
-		return get("canary-domain", "$.canary.domain", cfg.Canary.Domain).errorf("%q is not a mail domain", s.Canary)
+		return get("canary-domain", "$.canary.domain", cfg.Canary.Domain).errorf("%q is not a mail domain: write it like canary.example.net", s.Canary)
 	}
 	if s.Listen, err = get("canary-listen", "$.canary.listen", cfg.Canary.Listen).hostPort("25"); err != nil {
 		return err
@@ -211,8 +215,13 @@ func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(fl
 	if s.StopAt == probe.Delivered && s.Listen == "" && s.DeliveriesFile == "" {
 		return stop.errorf("stop_at delivered needs to see what comes home: set canary.listen for a sink inside the scan, or canary.deliveries, which relaysweep canary serve writes")
 	}
-	if s.Key, err = keyOf(get("canary-key", "$.canary.key_file", cfg.Canary.KeyFile).text, s.StopAt == probe.Delivered); err != nil {
+	keyFile := get("canary-key", "$.canary.key_file", cfg.Canary.KeyFile).text
+	missing := false
+	if s.Key, missing, err = keyOf(keyFile); err != nil {
 		return err
+	}
+	if missing && s.StopAt == probe.Delivered {
+		s.newKey = keyFile
 	}
 	var where string
 	for _, l := range []struct {
@@ -223,8 +232,8 @@ func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(fl
 		ok   func(string) bool
 		what string
 	}{
-		{&s.Domains, "local-domain", "$.local.domains", cfg.Local.Domains, mailDomain, "a mail domain"},
-		{&s.Senders, "local-sender", "$.local.senders", cfg.Local.Senders, mailAddress, "a mail address"},
+		{&s.Domains, "local-domain", "$.local.domains", cfg.Local.Domains, mailDomain, "a mail domain: write it like org.example"},
+		{&s.Senders, "local-sender", "$.local.senders", cfg.Local.Senders, mailAddress, "a mail address: write it like alice@org.example"},
 	} {
 		*l.out, where = list(l.flag, l.key, l.file)
 		for _, v := range *l.out {
@@ -235,7 +244,7 @@ func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(fl
 	}
 	hello := get("hello", "$.local.hello", cfg.Local.Hello)
 	if s.Hello = hello.text; s.Hello != "" && !mailDomain(s.Hello) {
-		return hello.errorf("%q is not a host name", s.Hello)
+		return hello.errorf("%q is not a host name: write it like scanner.example.net", s.Hello)
 	}
 	if s.Resolver, err = get("resolver", "$.local.resolver", cfg.Local.Resolver).hostPort("53"); err != nil {
 		return err
@@ -245,10 +254,10 @@ func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(fl
 	if _, err := probe.SelectVectors(probe.Vectors(), words); err != nil {
 		return fmt.Errorf("%s: %w", where, err)
 	}
-	if s.ServiceTimeout, err = get("service-timeout", "", "").duration(80 * time.Second); err != nil {
+	if s.ServiceTimeout, err = get("service-timeout", "", "").someTime(80 * time.Second); err != nil {
 		return err
 	}
-	if s.Greeting, err = get("greeting-timeout", "", "").duration(30 * time.Second); err != nil {
+	if s.Greeting, err = get("greeting-timeout", "", "").someTime(30 * time.Second); err != nil {
 		return err
 	}
 	s.Probes, err = number(get("probes", "", ""), 64)
@@ -292,7 +301,7 @@ func (p *program) scopeOf(c *cli.Command, cfg *config, args []string, spec *disc
 				return err
 			}
 			if len(entries) == 0 && l.flag == "input-list" {
-				return fmt.Errorf("%s: no targets in it", name)
+				return fmt.Errorf("%s: no targets in it: write one a line", name)
 			}
 			*l.out = append(*l.out, entries...)
 		}
@@ -371,8 +380,9 @@ func ratesOf(c *cli.Command, cfg *config) (ratelimit.Rates, error) {
 		switch *v.out = v.zero; {
 		case c.IsSet(v.flag):
 			where = "--" + v.flag
-			if _, err := fmt.Sscanf(c.String(v.flag), "%g", v.out); err != nil {
-				return r, fmt.Errorf("%s: %q is not a number of connections a second", where, c.String(v.flag))
+			var err error
+			if *v.out, err = strconv.ParseFloat(c.String(v.flag), 64); err != nil {
+				return r, fmt.Errorf("%s: %q is not a number of connections a second: write it like 200", where, c.String(v.flag))
 			}
 		case v.file != nil:
 			*v.out = *v.file
@@ -397,27 +407,24 @@ func number(v value, zero int) (int, error) {
 	if v.text == "" {
 		return zero, nil
 	}
-	var n int
-	if _, err := fmt.Sscanf(v.text, "%d", &n); err != nil || n < 1 || n > 1<<16 {
+	n, err := strconv.Atoi(v.text)
+	if err != nil || n < 1 || n > 1<<16 {
 		return 0, v.errorf("%q is not a number from 1 to 65536", v.text)
 	}
 	return n, nil
 }
 
 func seedOf(v value) (uint64, error) {
-	var seed uint64
 	if v.text != "" {
-		if _, err := fmt.Sscanf(v.text, "%d", &seed); err != nil {
+		seed, err := strconv.ParseUint(v.text, 10, 64)
+		if err != nil {
 			return 0, v.errorf("%q is not a seed: it is a whole number", v.text)
 		}
 		return seed, nil
 	}
 	b := make([]byte, 8)
 	rand.Read(b)
-	for _, c := range b {
-		seed = seed<<8 | uint64(c)
-	}
-	return seed, nil
+	return binary.BigEndian.Uint64(b), nil
 }
 
 func newScanID() string {
@@ -426,27 +433,29 @@ func newScanID() string {
 	return time.Now().UTC().Format("20060102-150405-") + hex.EncodeToString(b)
 }
 
-// keyOf reads the canary key; a missing file is written. Without a file the key lives as long as the scan.
-func keyOf(name string, needed bool) ([]byte, error) {
-	key := make([]byte, 32)
+// keyOf reads the canary key, or makes one where the file is missing. Without a file the key lives as long as the scan.
+func keyOf(name string) (key []byte, missing bool, err error) {
+	key = make([]byte, 32)
 	rand.Read(key)
 	if name == "" {
-		return key, nil
+		return key, false, nil
 	}
 	b, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
-		if !needed {
-			return key, nil
-		}
-		return key, os.WriteFile(name, []byte(hex.EncodeToString(key)+"\n"), 0o600)
+		return key, true, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if key, err = hex.DecodeString(strings.TrimSpace(string(b))); err != nil || len(key) < 16 {
-		return nil, fmt.Errorf("%s: not a canary key: it holds 32 to 64 hexadecimal digits", name)
+		return nil, false, fmt.Errorf("%s: not a canary key: it holds 32 to 64 hexadecimal digits", name)
 	}
-	return key, nil
+	return key, false, nil
+}
+
+// writeKey writes a new canary key.
+func writeKey(name string, key []byte) error {
+	return os.WriteFile(name, []byte(hex.EncodeToString(key)+"\n"), 0o600)
 }
 
 // ownAddress checks that a source address is one of this machine.
@@ -456,7 +465,7 @@ func ownAddress(a netip.Addr, v value) error {
 	}
 	l, err := net.Listen("tcp", netip.AddrPortFrom(a, 0).String())
 	if err != nil {
-		return v.errorf("%s is not an address of this machine", a)
+		return v.errorf("%s is not an address of this machine: name one that it has, or leave it away", a)
 	}
 	return l.Close()
 }
