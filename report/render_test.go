@@ -147,8 +147,10 @@ func TestJSONNames(t *testing.T) {
 	common := []string{"type", "schema_version", "scan_id", "vantage", "timestamp"}
 	contract := map[string][]string{
 		"scan": {"scope", "excluded", "ports", "engine", "rate", "seed", "version"},
-		"finding": {"ip", "port", "names", "state", "protocol", "tls", "greeting", "ehlo", "service", "verdict", "class", "reason", "vectors", "attempts", "seen_as", "severity",
-			"openings", "approval", "fix", "first_seen", "last_seen", "last_checked", "sessions"},
+		"finding": {
+			"ip", "port", "names", "state", "protocol", "tls", "greeting", "ehlo", "service", "verdict", "class", "reason", "vectors", "attempts", "seen_as", "severity",
+			"openings", "approval", "fix", "first_seen", "last_seen", "last_checked", "sessions",
+		},
 		"delivery": {"canary", "ip", "port", "vector", "from", "received", "delay_ms"},
 		"coverage": {"prefix", "port", "open", "closed", "filtered", "prohibited", "unreachable", "not_attempted", "failed", "reasons"},
 		"end":      {"exit", "complete", "targets", "sent", "openings", "findings", "expected_missed", "duration_ms"},

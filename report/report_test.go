@@ -240,10 +240,17 @@ func TestFixTable(t *testing.T) {
 
 func TestProductOf(t *testing.T) {
 	for _, test := range []struct{ vendor, product, kind, want string }{
-		{"Postfix", "Postfix", "mta", "postfix"}, {"Synacor", "Zimbra Collaboration", "mta", "postfix-based"}, {"Microsoft", "Exchange Server", "mta", "exchange"},
-		{"Microsoft", "IIS SMTP Service", "mta", "iis"}, {"IBM", "Lotus Domino", "mta", "domino"}, {"netqmail", "netqmail", "mta", "qmail"},
-		{"aio-libs", "aiosmtpd", "library", "library"}, {"Ricoh", "multifunction printer", "appliance", "device"}, {"Cisco", "Secure Email Gateway (IronPort)", "appliance", "gateway"},
-		{"", "", "", ""}, {"MDaemon Technologies", "MDaemon", "mta", ""},
+		{"Postfix", "Postfix", "mta", "postfix"},
+		{"Synacor", "Zimbra Collaboration", "mta", "postfix-based"},
+		{"Microsoft", "Exchange Server", "mta", "exchange"},
+		{"Microsoft", "IIS SMTP Service", "mta", "iis"},
+		{"IBM", "Lotus Domino", "mta", "domino"},
+		{"netqmail", "netqmail", "mta", "qmail"},
+		{"aio-libs", "aiosmtpd", "library", "library"},
+		{"Ricoh", "multifunction printer", "appliance", "device"},
+		{"Cisco", "Secure Email Gateway (IronPort)", "appliance", "gateway"},
+		{"", "", "", ""},
+		{"MDaemon Technologies", "MDaemon", "mta", ""},
 	} {
 		var f probe.Finding
 		f.Service.Vendor, f.Service.Product, f.Service.Kind = test.vendor, test.product, test.kind

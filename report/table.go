@@ -140,8 +140,12 @@ func (p *page) answer() {
 
 func (p *page) exposures(entries []Entry) {
 	cols := []column{
-		{head: "severity", keep: true}, {head: "endpoint", keep: true, fold: true}, {head: "verdict", keep: true, min: 9},
-		{head: "opened by", min: 9, drop: 1}, {head: "product", min: 10, drop: 2}, {head: "host name", min: 12, drop: 3},
+		{head: "severity", keep: true},
+		{head: "endpoint", keep: true, fold: true},
+		{head: "verdict", keep: true, min: 9},
+		{head: "opened by", min: 9, drop: 1},
+		{head: "product", min: 10, drop: 2},
+		{head: "host name", min: 12, drop: 3},
 	}
 	var rows [][]cell
 	for i := range entries {
@@ -253,8 +257,13 @@ func (p *page) services() {
 
 func (p *page) mailTable(mail []Entry) {
 	cols := []column{
-		{head: "severity", keep: true}, {head: "endpoint", keep: true, fold: true}, {head: "class", keep: true}, {head: "verdict", keep: true},
-		{head: "product", min: 10, drop: 2}, {head: "host name", min: 12, drop: 3}, {head: "also", min: 12, drop: 4},
+		{head: "severity", keep: true},
+		{head: "endpoint", keep: true, fold: true},
+		{head: "class", keep: true},
+		{head: "verdict", keep: true},
+		{head: "product", min: 10, drop: 2},
+		{head: "host name", min: 12, drop: 3},
+		{head: "also", min: 12, drop: 4},
 	}
 	var rows [][]cell
 	for i := range mail {

@@ -99,8 +99,13 @@ func (t Tally) states() []string {
 		n    uint64
 		name string
 	}{
-		{t.Open, "open"}, {t.Closed, "closed (reset)"}, {t.Filtered, "filtered (silence)"}, {t.Prohibited, "prohibited (ICMP)"},
-		{t.Unreachable, "unreachable"}, {t.NotAttempted, notAttempted}, {t.Failed, "failed (our fault)"},
+		{t.Open, "open"},
+		{t.Closed, "closed (reset)"},
+		{t.Filtered, "filtered (silence)"},
+		{t.Prohibited, "prohibited (ICMP)"},
+		{t.Unreachable, "unreachable"},
+		{t.NotAttempted, notAttempted},
+		{t.Failed, "failed (our fault)"},
 	} {
 		if s.n > 0 || s.name == "open" {
 			out = append(out, fmt.Sprintf("%s %s", number(s.n), s.name))
