@@ -28,14 +28,17 @@ func TestWhatTheKernelSaysOfAHandshake(t *testing.T) {
 		{"no host", syscall.EHOSTUNREACH, Unreachable, "host unreachable"},
 		{"no route", syscall.ENETUNREACH, Unreachable, "network unreachable"},
 
-		{"no descriptor", os.NewSyscallError("socket", syscall.EMFILE), Failed, "socket: too many open files"},
-		{"no descriptor in the system", syscall.ENFILE, Failed, "too many open files in system"},
-		{"no memory", syscall.ENOBUFS, Failed, "no buffer space available"},
-		{"no port left, or an address that is not ours", syscall.EADDRNOTAVAIL, Failed, "cannot assign requested address"},
-		{"our own firewall", syscall.EPERM, Failed, "operation not permitted"},
-		{"our own routes", syscall.EACCES, Failed, "permission denied"},
-		{"no such family", syscall.EAFNOSUPPORT, Failed, "address family not supported by protocol"},
+		{"no descriptor", os.NewSyscallError("socket", syscall.EMFILE), Failed, ""},
+		{"no descriptor in the system", syscall.ENFILE, Failed, ""},
+		{"no memory", syscall.ENOBUFS, Failed, ""},
+		{"no port left, or an address that is not ours", syscall.EADDRNOTAVAIL, Failed, ""},
+		{"our own firewall", syscall.EPERM, Failed, ""},
+		{"our own routes", syscall.EACCES, Failed, ""},
+		{"no such family", syscall.EAFNOSUPPORT, Failed, ""},
 	} {
+		if c.state == Failed {
+			c.reason = c.err.Error() // differs from system to system
+		}
 		state, reason := stateOf(c.err, 3*time.Second)
 		if state != c.state || reason != c.reason {
 			t.Errorf("%s: got %v, %q, want %v, %q", c.name, state, reason, c.state, c.reason)

@@ -76,7 +76,7 @@ func (c Canary) Match(address string) (token string, bounce, ok bool) {
 	local, bounce = strings.CutSuffix(local, "-b")
 	code, found := strings.CutPrefix(local, tokenPrefix)
 	raw, err := tokenEncoding.DecodeString(code)
-	if !found || err != nil || len(raw) != 12 || !hmac.Equal(c.mac("tag", string(raw[:6])), raw[6:]) {
+	if !found || err != nil || len(raw) != 12 || tokenEncoding.EncodeToString(raw) != code || !hmac.Equal(c.mac("tag", string(raw[:6])), raw[6:]) {
 		return "", false, false
 	}
 	return tokenPrefix + code, bounce, true

@@ -79,6 +79,7 @@ func (d *dialogue) identify() error {
 	r, err := c.GreetingWithin(d.ctx, wait)
 	switch {
 	case err == nil:
+		d.slowGreeting = c.Slowest() >= slowReply
 		return d.greeted(c, r)
 	case errors.Is(err, smtp.ErrSilent) && len(c.Peek()) == 0 && !printer(port) && port != 465:
 		done, err := d.tryImplicit(c)
@@ -118,12 +119,12 @@ func (d *dialogue) tryImplicit(c *smtp.Conn) (done bool, err error) {
 	if err != nil {
 		var plain smtp.Plain
 		if errors.As(err, &plain) {
+			d.f.TLS = nil
 			if name := nameProtocol(plain.Bytes); name != "" {
 				d.f.Protocol, d.f.Note = name, "it answered in clear: "+smtp.Escape(string(plain.Bytes))
 				d.keep(c)
 				return true, nil
 			}
-			d.f.TLS = nil
 		} else if errors.Is(err, smtp.ErrSilent) || errors.Is(err, smtp.ErrClosed) {
 			d.f.TLS = nil
 		} else if !errors.Is(err, context.Canceled) && outer.Err() == nil {

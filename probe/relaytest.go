@@ -219,7 +219,7 @@ func (d *dialogue) transact(r *run, s *step) error {
 	if err != nil || mail.Code == 421 {
 		return d.dropped(r, s, err, mail)
 	}
-	if classify(atMail, mail, d.auth) == tlsNeeded && d.startTLS && !d.session.tls {
+	if d.startTLS && !d.session.tls && classify(atMail, mail, d.auth) == tlsNeeded {
 		d.wantTLS(r)
 		return nil
 	}
@@ -253,7 +253,7 @@ func (d *dialogue) transact(r *run, s *step) error {
 			return d.dropped(r, s, err, rcpt)
 		}
 		a.Mail, a.Rcpt = mail, rcpt
-		if classify(atRcpt, rcpt, d.auth) == tlsNeeded && d.startTLS && !d.session.tls {
+		if d.startTLS && !d.session.tls && classify(atRcpt, rcpt, d.auth) == tlsNeeded {
 			d.wantTLS(r)
 			return nil
 		}
@@ -272,8 +272,10 @@ func (d *dialogue) transact(r *run, s *step) error {
 	return d.data(r, s, accepted)
 }
 
-// begin notes where and when an attempt is made.
+// begin notes where and when an attempt is made. What an earlier try of it was answered is forgotten.
 func (d *dialogue) begin(a *Attempt) {
+	d.previous = a.Form
+	a.Mail, a.Rcpt = smtp.Reply{}, smtp.Reply{}
 	a.TLS, a.HELO, a.AuthOffered = d.session.tls, d.session.helo, d.auth
 	a.Session, a.Sent = len(d.f.Sessions)+1, d.p.now()
 }
@@ -534,7 +536,7 @@ func (d *dialogue) noSession(r *run, s *step, err error) error {
 		d.cut()
 		return nil
 	}
-	if d.f.Connections > 1 && !errors.Is(err, smtp.ErrTLS) {
+	if errors.Is(err, errGone) && !errors.Is(err, smtp.ErrTLS) {
 		return fmt.Errorf("it answered before and then lets nobody in, after %s: %w", d.lastTried(), err)
 	}
 	return err
@@ -565,7 +567,6 @@ func (d *dialogue) dropped(r *run, s *step, err error, reply smtp.Reply) error {
 		return nil
 	}
 	a := s.attempts[0]
-	d.previous = a.Form
 	r.tries[a]++
 	why := "the server hangs up on it"
 	switch {
@@ -608,11 +609,7 @@ func (d *dialogue) retryGreylisted(r *run, all []*Attempt) error {
 		return nil // the first answers stand
 	case <-timer.C:
 	}
-	next := &run{normal: again, all: all, tries: make(map[*Attempt]int), settled: r.settled}
-	for _, s := range again {
-		s.attempts[0].Mail, s.attempts[0].Rcpt = smtp.Reply{}, smtp.Reply{}
-	}
-	return d.work(next)
+	return d.work(&run{normal: again, all: all, tries: make(map[*Attempt]int), settled: r.settled})
 }
 
 // controls ask what tells a relay from a sink and a catch-all, once something was accepted. None of them reaches DATA.

@@ -42,7 +42,7 @@ func (p *program) serveCanary(ctx context.Context, c *cli.Command) error {
 	}
 	get := func(flag, key, fromFile string) value {
 		if c.IsSet(flag) {
-			return value{c.String(flag), "--" + flag}
+			return value{c.String(flag), given(c, flag)}
 		}
 		return value{fromFile, cfg.where(key)}
 	}

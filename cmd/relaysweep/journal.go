@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +39,7 @@ type entry struct {
 type progress struct {
 	Position uint64     `json:"position"`
 	Counts   [][]uint64 `json:"counts"`
+	Sent     uint64     `json:"sent"` // handshakes, those beyond Position too
 }
 
 // past is what a journal says of an earlier part of a scan.
@@ -103,13 +106,14 @@ func resumeJournal(id string) (*settings, *journal, *past, error) {
 		return nil, nil, nil, fmt.Errorf("--resume: %q is not a scan's id", id)
 	}
 	dir := filepath.Join(base, id)
-	b, err := os.ReadFile(filepath.Join(dir, "settings.json"))
-	if err != nil {
+	s, err := readSettings(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil, nil, fmt.Errorf("--resume: no scan %q is stored in %s", id, base)
-	}
-	s := new(settings)
-	if err := json.Unmarshal(b, s); err != nil {
-		return nil, nil, nil, fmt.Errorf("%s: %w", dir, err)
+	case err != nil:
+		return nil, nil, nil, fmt.Errorf("--resume: %s: %w", dir, err)
+	case s.Probe:
+		return nil, nil, nil, fmt.Errorf("--resume: %s was a probe: run it again", id)
 	}
 	j, err := openJournal(dir)
 	if err != nil {
@@ -123,21 +127,24 @@ func resumeJournal(id string) (*settings, *journal, *past, error) {
 	return s, j, p, nil
 }
 
-func lastScan(base string) (string, error) {
-	dirs, err := os.ReadDir(base)
+func readSettings(dir string) (*settings, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "settings.json"))
 	if err != nil {
-		return "", fmt.Errorf("--resume: no scan is stored in %s", base)
+		return nil, err
 	}
-	id := ""
-	for _, d := range dirs {
-		if d.IsDir() && d.Name() > id {
-			id = d.Name()
+	s := new(settings)
+	return s, json.Unmarshal(b, s)
+}
+
+// lastScan is the id of the scan that was begun last. One that died before its settings were stored had sent nothing.
+func lastScan(base string) (string, error) {
+	dirs, _ := os.ReadDir(base) // sorted by name
+	for _, d := range slices.Backward(dirs) {
+		if s, err := readSettings(filepath.Join(base, d.Name())); err == nil && !s.Probe {
+			return d.Name(), nil
 		}
 	}
-	if id == "" {
-		return "", fmt.Errorf("--resume: no scan is stored in %s", base)
-	}
-	return id, nil
+	return "", fmt.Errorf("--resume: no scan is stored in %s", base)
 }
 
 // read replays the journal. A last line that was cut off by a crash is cut away.
@@ -207,10 +214,8 @@ func (j *journal) Close() error { return j.f.Close() }
 type audit struct {
 	mu      sync.Mutex
 	f       *os.File
-	w       *bufio.Writer
 	vantage string
 	scan    string
-	flushed time.Time
 	err     error
 }
 
@@ -228,24 +233,19 @@ func openAudit(name string, s *settings) (*audit, error) {
 	if err != nil {
 		return nil, hint(err, "--audit-log names another file")
 	}
-	return &audit{f: f, w: bufio.NewWriterSize(f, 64<<10), vantage: s.Vantage, scan: s.Scan}, nil
+	return &audit{f: f, vantage: s.Vantage, scan: s.Scan}, nil
 }
 
-// write notes a probe before it is sent. Once writing has failed, nothing more may be sent.
+// write notes a probe before it is sent, whatever becomes of us then. Once writing has failed, nothing more may be sent.
 func (a *audit) write(t discover.Target, vector string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.err != nil {
 		return a.err
 	}
-	now := time.Now().UTC()
-	b, err := json.Marshal(auditLine{now, a.scan, a.vantage, t.String(), vector})
+	b, err := json.Marshal(auditLine{time.Now().UTC(), a.scan, a.vantage, t.String(), vector})
 	if err == nil {
-		_, err = a.w.Write(append(b, '\n'))
-	}
-	if err == nil && now.Sub(a.flushed) >= time.Second {
-		a.flushed = now
-		err = a.w.Flush()
+		_, err = a.f.Write(append(b, '\n'))
 	}
 	if err != nil {
 		a.err = fmt.Errorf("the audit log cannot be written: %w", err)
@@ -253,12 +253,8 @@ func (a *audit) write(t discover.Target, vector string) error {
 	return a.err
 }
 
-// Close writes out what is buffered.
-func (a *audit) Close() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return errors.Join(a.w.Flush(), a.f.Close())
-}
+// Close closes the file.
+func (a *audit) Close() error { return a.f.Close() }
 
 // ledger turns results that come in any order into progress without holes.
 type ledger struct {
@@ -288,4 +284,4 @@ func (l *ledger) add(r discover.Result) {
 	}
 }
 
-func (l *ledger) progress() *progress { return &progress{l.next, l.cov.Counts()} }
+func (l *ledger) progress(sent uint64) *progress { return &progress{l.next, l.cov.Counts(), sent} }

@@ -58,7 +58,7 @@ func newOutputs(c *cli.Command) (outputs, error) {
 	}
 	if s := c.String("fail-on"); s != "" {
 		if _, err := report.ParseSeverity(s); err != nil {
-			return o, fmt.Errorf("--fail-on: %w", err)
+			return o, fmt.Errorf("%s: %w", given(c, "fail-on"), err)
 		}
 	}
 	return o, o.check()
@@ -98,7 +98,10 @@ func (o outputs) check() error {
 		} else {
 			named[name] = true
 		}
-		tmp, err := os.CreateTemp(filepath.Dir(f.name), ".relaysweep-*")
+		if err == nil && !info.Mode().IsRegular() {
+			continue // a pipe or a device
+		}
+		tmp, err := os.CreateTemp(filepath.Dir(destination(f.name)), ".relaysweep-*")
 		if err != nil {
 			return fmt.Errorf("%s cannot be written: %w", f.name, err)
 		}
@@ -137,8 +140,24 @@ func (o outputs) write(p *program, r *report.Report) error {
 	return report.WriteTable(p.out, r, report.TableOptions{Width: width, ASCII: o.ASCII, Colour: terminal && !o.NoColour, Verbose: o.Verbose})
 }
 
-// writeFile replaces a file whole, or not at all.
+// destination is the file that a name leads to.
+func destination(name string) string {
+	if file, err := filepath.EvalSymlinks(name); err == nil {
+		return file
+	}
+	return name
+}
+
+// writeFile replaces a file whole, or not at all. What is no file, such as a pipe or /dev/null, is written to.
 func writeFile(name string, write func(io.Writer) error) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(write(f), f.Close())
+	}
+	name = destination(name)
 	f, err := os.CreateTemp(filepath.Dir(name), ".relaysweep-*")
 	if err != nil {
 		return err

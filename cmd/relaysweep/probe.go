@@ -43,6 +43,7 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 	if sc.s, err = p.newSettings(c, targets); err != nil {
 		return usage(err)
 	}
+	sc.s.Probe = true
 	if sc.s.StopAt == probe.Delivered {
 		return usage(errors.New("probe stops at ready: scan sends canaries and waits for them"))
 	}

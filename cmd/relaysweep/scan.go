@@ -105,13 +105,24 @@ type scanning struct {
 // prepare resolves the command line and checks everything that can be checked without sending.
 func (sc *scanning) prepare(c *cli.Command) (err error) {
 	if id := c.String("resume"); id != "" {
-		if c.Args().Present() {
-			return errors.New("--resume goes on with a stored scan: leave the targets away")
+		if err := resumable(c); err != nil {
+			return err
 		}
 		if sc.s, sc.journal, sc.past, err = resumeJournal(id); err != nil {
 			return err
 		}
 		sc.closers = append(sc.closers, sc.journal)
+		if (c.Name == "discover" || c.Bool("discover-only")) && !sc.s.DiscoverOnly {
+			return fmt.Errorf("--resume: scan %s speaks to what listens: relaysweep scan --resume goes on with it", sc.s.Scan)
+		}
+		if slices.ContainsFunc(outputFlags(), func(f cli.Flag) bool { return c.IsSet(f.Names()[0]) }) {
+			if sc.s.Outputs, err = newOutputs(c); err != nil {
+				return err
+			}
+		}
+		if c.IsSet("fail-on") {
+			sc.s.FailOn = c.String("fail-on")
+		}
 	} else {
 		if sc.s, err = sc.p.newSettings(c, c.Args().Slice()); err != nil {
 			return err
@@ -127,6 +138,19 @@ func (sc *scanning) prepare(c *cli.Command) (err error) {
 		return err
 	}
 	return sc.layOut()
+}
+
+// resumable refuses what a stored scan cannot take: it goes on as it was begun. Its report may go elsewhere.
+func resumable(c *cli.Command) error {
+	if c.Args().Present() {
+		return errors.New("--resume goes on with a stored scan: leave the targets away")
+	}
+	for _, f := range slices.Concat(targetFlags(), probeFlags()) {
+		if name := f.Names()[0]; c.IsSet(name) && given(c, name) == "--"+name {
+			return fmt.Errorf("--resume goes on with a stored scan as it was begun: leave --%s away", name)
+		}
+	}
+	return nil
 }
 
 // layOut makes scope, plan and what counts from the settings.
@@ -146,6 +170,7 @@ func (sc *scanning) layOut() (err error) {
 			return errors.New("the stored scan does not fit its own settings")
 		}
 	}
+	sc.sent.Store(sc.past.progress.Sent)
 	sc.ledger = newLedger(committed, sc.past.progress.Position)
 	sc.findings, sc.deliveries = sc.past.findings, sc.past.deliveries
 	return nil
@@ -400,7 +425,7 @@ func (sc *scanning) sweep(ctx context.Context, queue chan<- discover.Opening, st
 }
 
 func (sc *scanning) checkpoint() {
-	if err := sc.journal.add(entry{Progress: sc.ledger.progress()}); err != nil {
+	if err := sc.journal.add(entry{Progress: sc.ledger.progress(sc.sent.Load())}); err != nil {
 		sc.fail(err)
 	}
 }

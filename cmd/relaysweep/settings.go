@@ -53,6 +53,7 @@ type settings struct {
 	InFlight       int
 	Probes         int
 	DiscoverOnly   bool
+	Probe          bool // named endpoints, one after the other: nothing to resume
 	FailOn         string
 	AuditLog       string
 	Outputs        outputs
@@ -69,7 +70,49 @@ const (
 )
 
 func env(name string) cli.ValueSourceChain {
-	return cli.EnvVars("RELAYSWEEP_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+	return cli.NewValueSourceChain(&variable{key: "RELAYSWEEP_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))})
+}
+
+// variable is an environment variable that a flag falls back to. One that is empty is none.
+type variable struct {
+	key  string
+	used bool
+}
+
+// Lookup implements cli.ValueSource. It is asked only where the flag was not given.
+func (v *variable) Lookup() (string, bool) {
+	s := os.Getenv(v.key)
+	v.used = s != ""
+	return s, v.used
+}
+
+func (v *variable) String() string   { return "environment variable " + v.key }
+func (v *variable) GoString() string { return v.String() }
+func (v *variable) IsFromEnv() bool  { return true }
+func (v *variable) Key() string      { return v.key }
+
+// given names the place that a flag's value stands in: the flag itself, or its variable.
+func given(c *cli.Command, flag string) string {
+	for _, f := range c.Flags {
+		if !slices.Contains(f.Names(), flag) {
+			continue
+		}
+		var sources cli.ValueSourceChain
+		switch f := f.(type) {
+		case *cli.StringFlag:
+			sources = f.Sources
+		case *cli.StringSliceFlag:
+			sources = f.Sources
+		case *cli.BoolFlag:
+			sources = f.Sources
+		}
+		for _, s := range sources.Chain {
+			if v, ok := s.(*variable); ok && v.used {
+				return v.key
+			}
+		}
+	}
+	return "--" + flag
 }
 
 func stringFlag(name, usage string, aliases ...string) cli.Flag {
@@ -136,13 +179,13 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 	s := &settings{Scan: newScanID(), Started: time.Now().UTC()}
 	get := func(flag, key, fromFile string) value {
 		if c.IsSet(flag) {
-			return value{c.String(flag), "--" + flag}
+			return value{c.String(flag), given(c, flag)}
 		}
 		return value{fromFile, cfg.where(key)}
 	}
 	list := func(flag, key string, fromFile []string) ([]string, string) {
 		if c.IsSet(flag) {
-			return c.StringSlice(flag), "--" + flag
+			return c.StringSlice(flag), given(c, flag)
 		}
 		return fromFile, cfg.where(key)
 	}
@@ -307,7 +350,7 @@ func (p *program) scopeOf(c *cli.Command, cfg *config, args []string, spec *disc
 		}
 	}
 	for _, e := range c.StringSlice("exclude") {
-		spec.Exclude = append(spec.Exclude, discover.Entry{Text: e, Where: "--exclude"})
+		spec.Exclude = append(spec.Exclude, discover.Entry{Text: e, Where: given(c, "exclude")})
 	}
 	return nil
 }
@@ -345,7 +388,7 @@ func portsOf(c *cli.Command, cfg *config) ([]uint16, error) {
 	if c.IsSet("port") {
 		ports, err := discover.ParsePorts(c.String("port"))
 		if err != nil {
-			return nil, fmt.Errorf("--port: %w", err)
+			return nil, fmt.Errorf("%s: %w", given(c, "port"), err)
 		}
 		return ports, nil
 	}
@@ -379,7 +422,7 @@ func ratesOf(c *cli.Command, cfg *config) (ratelimit.Rates, error) {
 		where := cfg.where(v.key)
 		switch *v.out = v.zero; {
 		case c.IsSet(v.flag):
-			where = "--" + v.flag
+			where = given(c, v.flag)
 			var err error
 			if *v.out, err = strconv.ParseFloat(c.String(v.flag), 64); err != nil {
 				return r, fmt.Errorf("%s: %q is not a number of connections a second: write it like 200", where, c.String(v.flag))

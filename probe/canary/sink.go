@@ -6,6 +6,7 @@ package canary
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ const (
 	maxMessage  = 256 << 10
 	maxReceived = 32
 	maxHeader   = 512
+	maxLine     = 1 << 20 // of a file of deliveries
 )
 
 // Serve takes connections until Close. It returns nil after Close.
@@ -181,13 +183,35 @@ func clip(s string) string {
 // File appends deliveries to a file of JSON Lines, each one safe on disk before the sender is answered.
 type File struct{ f *os.File }
 
-// OpenFile opens or makes the file.
+// OpenFile opens or makes the file. A last line that was cut off is taken away, or the next delivery would be written
+// behind it and be lost: nobody was told that it was stored, so it comes again.
 func OpenFile(name string) (*File, error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
+	if err := cutPart(f); err != nil {
+		f.Close()
+		return nil, err
+	}
 	return &File{f}, nil
+}
+
+// cutPart takes away what follows the last line end.
+func cutPart(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	tail := make([]byte, min(info.Size(), maxLine))
+	start := info.Size() - int64(len(tail))
+	if _, err := f.ReadAt(tail, start); err != nil && err != io.EOF {
+		return err
+	}
+	if end := bytes.LastIndexByte(tail, '\n') + 1; end < len(tail) && (end > 0 || start == 0) {
+		return f.Truncate(start + int64(end))
+	}
+	return nil
 }
 
 // Append writes one delivery.
@@ -214,7 +238,7 @@ func ReadFile(name string) ([]probe.Delivery, error) {
 	defer f.Close()
 	var out []probe.Delivery
 	scan := bufio.NewScanner(f)
-	scan.Buffer(nil, 1<<20)
+	scan.Buffer(nil, maxLine)
 	for n := 1; scan.Scan(); n++ {
 		var d probe.Delivery
 		if err := json.Unmarshal(scan.Bytes(), &d); err != nil {

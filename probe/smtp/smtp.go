@@ -190,9 +190,9 @@ func (c *Conn) Handshake(ctx context.Context, config *tls.Config) error {
 		return err
 	}
 	if len(c.buf) > 0 {
-		c.log.note("the server sent %d bytes in clear behind its reply to STARTTLS", len(c.buf))
-		c.log.server(c.buf)
-		c.buf = nil
+		n := len(c.buf)
+		c.unasked()
+		c.log.note("these are %d bytes in clear behind the reply to STARTTLS", n)
 		return ErrEarly
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.limits.Handshake)
@@ -231,11 +231,10 @@ func (c *Conn) Close() error {
 	return c.raw.Close()
 }
 
-// unasked notes bytes that came without a command, so that they are not taken for the next reply.
+// unasked books bytes that came behind a reply, so that they are not taken for the next one.
 func (c *Conn) unasked() {
 	if len(c.buf) > 0 {
-		c.log.note("unasked:")
-		c.log.server(c.buf)
+		c.log.behind(c.buf)
 		c.buf = nil
 	}
 }

@@ -99,79 +99,98 @@ func TestReplies(t *testing.T) {
 			name:   "one line",
 			server: "S: 220 mx.example ESMTP",
 			want:   smtp.Reply{Code: 220, Lines: []string{"mx.example ESMTP"}},
-		}, {
+		},
+		{
 			name:   "many lines",
 			server: "S: 220-mx.example\nS: 220-no spam\nS: 220-\nS: 220 go on",
 			want:   smtp.Reply{Code: 220, Lines: []string{"mx.example", "no spam", "", "go on"}},
-		}, {
+		},
+		{
 			name:   "a code alone",
 			server: "S: 220",
 			want:   smtp.Reply{Code: 220, Lines: []string{""}},
-		}, {
+		},
+		{
 			name:   "a code, a blank and nothing",
 			server: "S: 220 \\r\\n",
 			want:   smtp.Reply{Code: 220, Lines: []string{""}},
-		}, {
+		},
+		{
 			name:   "the last line is a code alone",
 			server: "S: 220-mx.example\nS: 220",
 			want:   smtp.Reply{Code: 220, Lines: []string{"mx.example", ""}},
-		}, {
+		},
+		{
 			name:   "stars of a PIX",
 			server: "S: 220 ****************",
 			want:   smtp.Reply{Code: 220, Lines: []string{"****************"}},
-		}, {
+		},
+		{
 			name:   "lines end in LF alone",
 			server: "S: 220-mx.example\\n\nS: 220 hi\\n",
 			want:   smtp.Reply{Code: 220, Lines: []string{"mx.example", "hi"}, BareLF: true},
-		}, {
+		},
+		{
 			name:   "one line ends in LF alone",
 			server: "S: 220-mx.example\\n\nS: 220 hi",
 			want:   smtp.Reply{Code: 220, Lines: []string{"mx.example", "hi"}, BareLF: true},
-		}, {
+		},
+		{
 			name:   "bytes of no alphabet are kept",
 			server: "S: 220 \\xff\\x00\\x1b[2J",
 			want:   smtp.Reply{Code: 220, Lines: []string{"\xff\x00\x1b[2J"}},
-		}, {
+		},
+		{
 			name:   "byte by byte",
 			server: "= drip 100ms\nS: 220-mx.example\nS: 220 hi",
 			want:   smtp.Reply{Code: 220, Lines: []string{"mx.example", "hi"}},
-		}, {
+		},
+		{
 			name:   "cut anywhere",
 			server: "S: 2\\c\n= wait 1s\nS: 20\\c\n= wait 1s\nS: -mx\\r\\c\n= wait 1s\nS: \\n\n= wait 1s\nS: 220\\c\n= wait 1s\nS:  hi",
 			want:   smtp.Reply{Code: 220, Lines: []string{"mx", "hi"}},
-		}, {
+		},
+		{
 			name:   "the greeting is late",
 			server: "= wait 29s\nS: 220 hi",
 			want:   smtp.Reply{Code: 220, Lines: []string{"hi"}},
-		}, {
+		},
+		{
 			name:   "the last code counts, and its status code too",
 			server: "S: 250-2.1.5 ok\nS: 550 5.7.1 no",
 			want:   smtp.Reply{Code: 550, Enhanced: "5.7.1", Lines: []string{"2.1.5 ok", "5.7.1 no"}},
-		}, {
+		},
+		{
 			name:   "a refusal with a status code on each line",
 			server: "S: 550-5.7.1 no\nS: 550 5.7.1 never",
 			want:   smtp.Reply{Code: 550, Enhanced: "5.7.1", Lines: []string{"5.7.1 no", "5.7.1 never"}},
-		}, {
+		},
+		{
 			name:   "a status code on the first line alone",
 			server: "S: 550-5.7.1 no\nS: 550 never",
 			want:   smtp.Reply{Code: 550, Enhanced: "5.7.1", Lines: []string{"5.7.1 no", "never"}},
-		}, {
+		},
+		{
 			name:   "qmail's sign before the status code",
 			server: "S: 553 #5.7.1 no",
 			want:   smtp.Reply{Code: 553, Enhanced: "5.7.1", Lines: []string{"#5.7.1 no"}},
-		}, {
+		},
+		{
 			name:   "Exchange Online's long status code",
 			server: "S: 550 5.7.606 no",
 			want:   smtp.Reply{Code: 550, Enhanced: "5.7.606", Lines: []string{"5.7.606 no"}},
-		}, {
+		},
+		{
 			name:   "what only looks like a status code",
 			server: "S: 550 5.7.1234 no",
 			want:   smtp.Reply{Code: 550, Lines: []string{"5.7.1234 no"}},
-		}, {
+		},
+		{
 			name:   "a version is no status code",
 			server: "S: 220 3.1.2 ready",
 			want:   smtp.Reply{Code: 220, Lines: []string{"3.1.2 ready"}},
-		}, {
+		},
+		{
 			name:   "an address is no status code",
 			server: "S: 220 2.0.0.1 ready",
 			want:   smtp.Reply{Code: 220, Lines: []string{"2.0.0.1 ready"}},
@@ -515,29 +534,28 @@ func TestUnaskedBytes(t *testing.T) {
 			S: 220 hi\r\n250 me too\r\n
 			C: NOOP
 			S: 550 the true one`, `
-			S: 220 hi
-			# unasked:
-			S: 250 me too
+			S: 220 hi\r\n250 me too\r\n
 			C: NOOP
 			S: 550 the true one`},
 		{"half a reply", `
 			S: 220 hi\r\n250\c
 			C: NOOP
 			S: 550 the true one`, `
-			S: 220 hi
-			# unasked:
-			S: 250\c
+			S: 220 hi\r\n250\c
 			C: NOOP
 			S: 550 the true one`},
 		{"many, with bytes of no alphabet", `
 			S: 220 hi\r\n250 a\n\xff\x00\r\n250-b\r\n
 			C: NOOP
 			S: 550 the true one`, `
-			S: 220 hi
-			# unasked:
-			S: 250 a\n
-			S: \xff\x00
-			S: 250-b
+			S: 220 hi\r\n250 a\n\xff\x00\r\n250-b\r\n
+			C: NOOP
+			S: 550 the true one`},
+		{"behind a line that ends in LF alone", `
+			S: 220 \$line\\\n250 \$1 a\n
+			C: NOOP
+			S: 550 the true one`, `
+			S: 220 \$line\\\n250 \$1 a\n
 			C: NOOP
 			S: 550 the true one`},
 	} {
@@ -572,7 +590,7 @@ func TestUnaskedBytesBeforeAMessage(t *testing.T) {
 		if r, err := c.Message(ctx, []byte("x")); err != nil || r.Code != 550 {
 			t.Errorf("got %v, %v, want 550", r, err)
 		}
-		want := "S: 220 hi\nC: DATA\nS: 354 go\n# unasked:\nS: 250 queued\nC: x\nC: .\nS: 550 no\n"
+		want := "S: 220 hi\nC: DATA\nS: 354 go\\r\\n250 queued\\r\\n\nC: x\nC: .\nS: 550 no\n"
 		if got := c.Transcript().String(); got != want {
 			t.Errorf("transcript: got\n%s\nwant\n%s", got, want)
 		}
@@ -619,7 +637,7 @@ func TestPlaintextBehindSTARTTLS(t *testing.T) {
 		if err := c.Handshake(ctx, &tls.Config{InsecureSkipVerify: true}); !errors.Is(err, smtp.ErrEarly) {
 			t.Errorf("got %v, want %v", err, smtp.ErrEarly)
 		}
-		if got := c.Transcript().String(); !strings.Contains(got, "S: 250 injected\n") {
+		if got := c.Transcript().String(); !strings.Contains(got, `S: 220 go on\r\n250 injected`) {
 			t.Errorf("the transcript has no injected line:\n%s", got)
 		}
 		replays(t, c.Transcript().String())

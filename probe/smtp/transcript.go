@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode"
@@ -18,6 +19,7 @@ type Transcript struct {
 	limit int
 	lost  int
 	end   string // the event that ended the connection, or so it seems: it is the last line of its block
+	line  string // how the last line of the server ended: "" is CRLF
 	last  []byte // the last bytes that the server sent, for naming what is not SMTP
 }
 
@@ -77,6 +79,27 @@ func (t *Transcript) server(b []byte) {
 			line, end = text, `\n`
 		}
 		t.add("S: " + strings.ReplaceAll(Escape(line), "$", `\$`) + end + "\n")
+		t.line = end
+	}
+}
+
+// behind adds bytes that the server sent in one piece with the line before them, so that a fake server does the same.
+func (t *Transcript) behind(b []byte) {
+	t.last = append([]byte(nil), b[:min(len(b), 256)]...)
+	rest := strings.ReplaceAll(Escape(string(b)), "$", `\$`)
+	if !bytes.HasSuffix(b, []byte("\n")) {
+		rest += `\c`
+	}
+	if t.line == "" {
+		rest = `\r\n` + rest
+	}
+	if t.lost > 0 || len(t.text) == 0 {
+		t.lost += len(rest)
+		return
+	}
+	t.text = t.text[:len(t.text)-1] // the end of that line's row
+	if t.add(rest + "\n"); t.lost > 0 {
+		t.text = append(t.text, '\n')
 	}
 }
 

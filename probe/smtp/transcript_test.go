@@ -62,6 +62,19 @@ func TestTranscriptIsBounded(t *testing.T) {
 	replays(t, got)
 }
 
+// What comes in one piece with the last line that fits does not tear it.
+func TestTranscriptIsBoundedBehindALine(t *testing.T) {
+	s := &segments{server: [][]byte{[]byte("220 hi\r\n" + strings.Repeat("x", 300) + "\r\n"), []byte("250 ok\r\n")}}
+	c := smtp.NewConn(s, smtp.Limits{Transcript: 100})
+	c.Greeting(t.Context())
+	c.Cmd(t.Context(), "NOOP")
+	c.Close()
+	got := c.Transcript().String()
+	if want := regexp.MustCompile(`\AS: 220 hi\n# 3\d\d more bytes are not kept\n\z`); !want.MatchString(got) {
+		t.Errorf("got\n%s", got)
+	}
+}
+
 // What ends a connection ends its block in the file; what goes on after a silence has not ended.
 func TestTranscriptAfterSilence(t *testing.T) {
 	s := &segments{server: [][]byte{nil, []byte("250 late\r\n"), nil, nil}}
@@ -159,6 +172,7 @@ var seeds = []string{
 	"", "\n", "220", "220 a", "SSH-2.0-x\r\n", "\x16\x03\x01\x00\xff", "220 $line $1 * \\ \\n \\c\r\n\xfe250 \\\r\n",
 	"220 " + strings.Repeat("x", 4100) + "\r\n", strings.Repeat("220-x\r\n", 200), "220-\r\r\n220 \r\n\xfe= close\r\n\xfe# no\r\n",
 	"\ufeff220 a\r\n", "220 \u2028\xc3\x28\r\n", "  220 a\r\n", "220 a\r\n\xfe   \r\n", "354 go\r\n\xfe354 go\r\n\xfe.\r\n",
+	".0\xff\xff\n\r\n", "220 a\n\n\r\n",
 }
 
 // converse says the commands to a server of bytes, as far as it goes.
@@ -193,6 +207,8 @@ func converse(t *testing.T, server []byte, limits smtp.Limits, chunk int) (*smtp
 	return c, s
 }
 
+var notes = regexp.MustCompile(`(?m)^#.*$`)
+
 // Whatever a server sends: no panic, no more memory than the limits, and a transcript that is a .dialog file.
 func FuzzReply(f *testing.F) {
 	for i, s := range seeds {
@@ -211,7 +227,7 @@ func FuzzReply(f *testing.F) {
 		if n := s.read.Len(); n > (len(commands)+2)*(16<<10+4096+1024) {
 			t.Errorf("took %d bytes", n)
 		}
-		if strings.Trim(regexp.MustCompile(`(?m)^#.*$`).ReplaceAllString(kept, ""), "\n") != "" {
+		if strings.Trim(notes.ReplaceAllString(kept, ""), "\n") != "" {
 			replays(t, kept)
 		}
 		for _, r := range kept {
@@ -226,6 +242,7 @@ func FuzzReply(f *testing.F) {
 func FuzzTranscript(f *testing.F) {
 	for i, s := range seeds {
 		f.Add([]byte(s), uint16(i*3))
+		f.Add([]byte(s), uint16(0))
 	}
 	f.Fuzz(func(t *testing.T, server []byte, chunk uint16) {
 		if len(server) > 64<<10 {
