@@ -8,7 +8,6 @@ import (
 	"relaysweep/discover"
 	"relaysweep/probe"
 	"relaysweep/probe/smtp"
-	"relaysweep/ratelimit"
 )
 
 var began = time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
@@ -125,7 +124,7 @@ func scan() Scan {
 	return Scan{
 		ID: "20261122-0200-k3", Version: "0.1.0", Organisation: "Example City", Contact: "netops@city.example", Vantage: "internet", Zone: "wan", Engine: "connect",
 		Scope: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8:51:1111:2222:3333:4444:5555/128")}, Excluded: []netip.Prefix{netip.MustParsePrefix("198.51.100.248/29")},
-		Ports: []uint16{25, 587, 10024, 10025, 10026}, Rate: ratelimit.Rates{Total: 1000, PerNet: 200, PerHost: 10}, Seed: 7, StopAt: probe.Delivered, CanaryDomain: "example.net",
+		Ports: []uint16{25, 587, 10024, 10025, 10026}, Rate: Rate{Total: 1000, PerNet: 200, PerHost: 10}, Seed: 7, StopAt: probe.Delivered, CanaryDomain: "example.net",
 		Started: began, Ended: began.Add(14*time.Minute + 11*time.Second), Exit: 3, Targets: 514, Sent: 640, Interrupted: true, Resume: "relaysweep scan --resume 20261122-0200-k3",
 		Notes: []string{"could not be probed: 198.51.100.40:25: too many open files"},
 	}

@@ -22,8 +22,10 @@ import (
 
 	"relaysweep/discover"
 	"relaysweep/probe"
-	"relaysweep/ratelimit"
 )
+
+// Rate is the pace of a scan: connections a second in all, to each network, to each host. 0: no cap.
+type Rate struct{ Total, PerNet, PerHost float64 }
 
 // Scan is what was asked for, and how it went.
 type Scan struct {
@@ -38,7 +40,7 @@ type Scan struct {
 	Scope        []netip.Prefix
 	Excluded     []netip.Prefix
 	Ports        []uint16
-	Rate         ratelimit.Rates
+	Rate         Rate
 	Seed         uint64
 	StopAt       probe.Verdict // probe.Ready if probe.Unknown, as the Prober has it
 	CanaryDomain string        // empty: none is configured

@@ -93,6 +93,7 @@ type scanning struct {
 	findings   []probe.Finding
 	deliveries []probe.Delivery
 	failures   []string // probes that could not be made
+	unread     error    // why the deliveries are not known
 	cov        *discover.Coverage
 	ledger     *ledger
 	sent       atomic.Uint64
@@ -401,10 +402,11 @@ func (sc *scanning) sweep(ctx context.Context, queue chan<- discover.Opening, st
 	for r := range sweeper.Sweep(ctx, sc.plan, sc.ledger.next) {
 		sc.looked.Add(1)
 		if r.State == discover.Open {
-			a := r.Target.AddrPort()
-			if err := sc.journal.add(entry{Opening: &a}); err != nil {
-				sc.fail(err)
-				stop()
+			if a := r.Target.AddrPort(); !known[a] {
+				if err := sc.journal.add(entry{Opening: &a}); err != nil {
+					sc.fail(err)
+					stop()
+				}
 			}
 			push(r.Target)
 		}
@@ -503,11 +505,12 @@ func (sc *scanning) awaitDeliveries(ctx context.Context) {
 // sent, which some servers do and deliver all the same.
 func (sc *scanning) awaited() bool {
 	if sc.s.DeliveriesFile != "" && sc.s.Listen == "" {
-		if ds, err := canary.ReadFile(sc.s.DeliveriesFile); err == nil {
-			sc.mu.Lock()
+		ds, err := canary.ReadFile(sc.s.DeliveriesFile)
+		sc.mu.Lock()
+		if sc.unread = err; err == nil {
 			sc.deliveries = ds
-			sc.mu.Unlock()
 		}
+		sc.mu.Unlock()
 	}
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
@@ -533,11 +536,14 @@ func (sc *scanning) conclude(interrupted bool) error {
 	complete := sc.cov.Complete() && len(sc.failures) == 0 && !interrupted && sc.fatal == nil
 	rs := report.Scan{
 		ID: s.Scan, Version: version(), Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Vantage: s.Vantage, Zone: s.Zone, Engine: "connect",
-		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: s.Rates, Seed: s.Seed, StopAt: s.StopAt,
+		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: report.Rate(s.Rates), Seed: s.Seed, StopAt: s.StopAt,
 		CanaryDomain: s.Canary, Started: s.Started, Ended: time.Now().UTC(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent.Load(), Interrupted: interrupted,
 	}
 	for _, f := range sc.failures {
 		rs.Notes = append(rs.Notes, "could not be probed: "+f)
+	}
+	if sc.unread != nil {
+		rs.Notes = append(rs.Notes, "what came home is not known: "+sc.unread.Error())
 	}
 	if sc.fatal != nil {
 		rs.Notes = append(rs.Notes, sc.fatal.Error())
