@@ -62,9 +62,9 @@ func printer(port uint16) bool { return port >= 9100 && port <= 9107 }
 // identify finds out what listens. Where it is SMTP, the first session is left open after EHLO.
 func (d *dialogue) identify() error {
 	port := d.f.Addr.Port()
-	wait := otherGreeting
+	wait, mailPort := otherGreeting, false
 	if mail := d.p.MailPorts; slices.Contains(mail, port) || mail == nil && slices.Contains(discover.DefaultPorts(), port) {
-		wait = d.greetingWait()
+		wait, mailPort = d.greetingWait(), true
 	}
 	if port == 465 { // RFC 8314 3.3; but Exchange and others speak in clear there, so both are tried
 		done, err := d.tryImplicit(nil)
@@ -72,18 +72,17 @@ func (d *dialogue) identify() error {
 			return err
 		}
 	}
-	c, err := d.dial("identify")
-	if err != nil {
+	c, r, err := d.greet(wait)
+	if c == nil {
 		return d.notReached(err)
 	}
-	r, err := c.GreetingWithin(d.ctx, wait)
 	switch {
 	case err == nil:
 		d.slowGreeting = c.Slowest() >= slowReply
 		return d.greeted(c, r)
 	case errors.Is(err, smtp.ErrSilent) && len(c.Peek()) == 0 && !printer(port) && port != 465:
 		done, err := d.tryImplicit(c)
-		if done || err != nil {
+		if done || err != nil || !mailPort {
 			return err
 		}
 		return d.tryEHLO()
@@ -91,6 +90,33 @@ func (d *dialogue) identify() error {
 	d.nameFailure(c, err)
 	d.keep(c)
 	return d.ctxErr(err)
+}
+
+// greet opens a connection and waits for its greeting. A 421 asks us to come again later (RFC 5321 3.8), and so we do.
+func (d *dialogue) greet(wait time.Duration) (*smtp.Conn, smtp.Reply, error) {
+	for i := 0; ; i++ {
+		c, err := d.dial("identify")
+		if err != nil {
+			return nil, smtp.Reply{}, err
+		}
+		r, err := c.GreetingWithin(d.ctx, wait)
+		if err != nil || r.Code != 421 || i >= len(pauses) || !d.pause(pauses[i]) {
+			return c, r, err
+		}
+		d.keep(c)
+	}
+}
+
+// pause waits, and reports whether there is time left.
+func (d *dialogue) pause(wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-d.ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }
 
 func (d *dialogue) greetingWait() time.Duration {

@@ -214,6 +214,9 @@ func (d *dialogue) transact(r *run, s *step) error {
 		if err := d.reset(); err != nil {
 			return d.dropped(r, s, err, smtp.Reply{})
 		}
+		if d.session == nil {
+			return nil // the step comes again in a new connection
+		}
 	}
 	mail, err := d.cmd("MAIL FROM:<" + s.from + ">")
 	if err != nil || mail.Code == 421 {
@@ -351,10 +354,12 @@ func (d *dialogue) reset() error {
 	d.mailOpen = false
 	d.nonMail++
 	r, err := d.cmd("RSET")
-	if err == nil && !r.Positive() {
-		return fmt.Errorf("RSET: %s", short(r))
+	if err != nil || r.Positive() {
+		return err
 	}
-	return err
+	// A server that knows no RSET: another EHLO ends a transaction as well (RFC 5321 4.1.4).
+	d.count(r)
+	return d.sayHELO(d.session.helo)
 }
 
 // count books a refusal against the connection's budgets.
@@ -440,12 +445,8 @@ func (d *dialogue) connect(s *step) error {
 		if last = err; !again || i >= len(pauses) {
 			return last
 		}
-		timer := time.NewTimer(pauses[i])
-		select {
-		case <-d.ctx.Done():
-			timer.Stop()
+		if !d.pause(pauses[i]) {
 			return last
-		case <-timer.C:
 		}
 	}
 }
@@ -632,7 +633,7 @@ func (d *dialogue) controls(r *run) error {
 		return err
 	}
 	if d.mailOpen {
-		if err := d.reset(); err != nil {
+		if err := d.reset(); err != nil || d.session == nil {
 			d.cut()
 			return nil
 		}

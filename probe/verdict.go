@@ -120,7 +120,7 @@ func (f *Finding) Verdict() Verdict {
 	return v
 }
 
-// Opened lists the ids of the vectors that got furthest, each once, in the order tried.
+// Opened lists the ids of the vectors that were accepted or better, each once, in the order tried.
 func (f *Finding) Opened() []string {
 	var ids []string
 	seen := make(map[string]bool)

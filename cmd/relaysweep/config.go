@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"relaysweep/discover"
+	"relaysweep/probe/smtp"
 )
 
 // config is relaysweep.yaml. Every key is also a flag and an environment variable.
@@ -80,8 +81,13 @@ func readConfig(name string) (*config, error) {
 	return parseConfig(name, b)
 }
 
-func parseConfig(name string, b []byte) (*config, error) {
-	c := new(config)
+func parseConfig(name string, b []byte) (c *config, err error) {
+	defer func() {
+		if r := recover(); r != nil { // the library panics on some tags that a configuration has no use for
+			c, err = nil, fmt.Errorf("%s: cannot be read as a configuration: relaysweep init --print shows one", name)
+		}
+	}()
+	c = new(config)
 	tree, err := parser.ParseBytes(b, 0)
 	if err != nil {
 		return nil, atLine(name, err)
@@ -106,6 +112,9 @@ func atLine(name string, err error) error {
 	}
 	if field, ok := strings.CutPrefix(text, "unknown field "); ok {
 		text = fmt.Sprintf("unknown key %s: relaysweep init --print shows the keys", field)
+	}
+	if text = smtp.Escape(text); len(text) > 300 {
+		text = strings.ToValidUTF8(text[:300], "") + "…"
 	}
 	return fmt.Errorf("%s%s: %s", name, line, text)
 }

@@ -29,13 +29,32 @@ type victim struct {
 func (v *victim) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("relaysweep", args...)
 	cmd.Dir = v.dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + v.dir, "XDG_STATE_HOME=" + v.dir}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + v.dir, "XDG_STATE_HOME=" + v.dir, "GORACE=" + gorace}
 	return cmd
+}
+
+// probers is how many services are tested at once.
+const probers = 3
+
+// checkStored holds that a finding is stored before the next service is begun: of those that were begun since an audit
+// log was read, no more are without one than can be under way.
+func (v *victim) checkStored(since map[string]map[string]int) {
+	v.t.Helper()
+	stored := v.findings()
+	var without []string
+	for a, lines := range v.audit() {
+		if lines["identify"] > since[a]["identify"] && !stored[a] {
+			without = append(without, a)
+		}
+	}
+	if len(without) > probers {
+		v.t.Errorf("%d services were begun and have no finding, and only %d are tested at once: %v", len(without), probers, without)
+	}
 }
 
 func (v *victim) scan() []string {
 	return []string{
-		"scan", "--json", "--seed", "3", "--vantage", "internet", "-p", "2525", "--probes", "3", "--local-domain", "org.example", "--local-sender", "alice@org.example",
+		"scan", "--json", "--seed", "3", "--vantage", "internet", "-p", "2525", "--probes", fmt.Sprint(probers), "--local-domain", "org.example", "--local-sender", "alice@org.example",
 		"--rate", "400", "--rate-per-net", "0", "--rate-per-host", "0", v.scope,
 	}
 }
@@ -226,8 +245,12 @@ func TestKilledInTheMiddle(t *testing.T) {
 			}
 		}
 		v.checkAudit()
+		v.checkStored(identified)
 		if done {
 			v.checkReport(stdout)
+			if len(after) != len(v.servers) {
+				t.Errorf("%d findings are stored", len(after))
+			}
 			break
 		}
 		kills++
@@ -268,6 +291,7 @@ func TestKilledAtAnyTime(t *testing.T) {
 		}
 		begun := time.Now()
 		_, done := v.runUntil(func() bool { return time.Since(begun) > after*time.Millisecond }, v.scan()...)
+		v.checkStored(nil)
 		stored := v.findings()
 		cmd := v.command("scan", "--resume", "last")
 		var talk bytes.Buffer

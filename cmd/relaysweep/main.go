@@ -60,7 +60,12 @@ func (p *program) run(ctx context.Context, args []string) int {
 		return exitDone
 	}
 	var e *exit
-	if !errors.As(err, &e) {
+	var c cli.ExitCoder
+	switch {
+	case errors.As(err, &e):
+	case errors.As(err, &c): // the library's own, such as help for what is no command
+		e = &exit{exitUsage, err.Error()}
+	default:
 		e = &exit{exitInternal, err.Error()}
 	}
 	if e.code == exitUsage && len(args) > 1 && !strings.HasPrefix(args[1], "-") && root.Command(args[1]) == nil {

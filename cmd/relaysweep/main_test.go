@@ -30,6 +30,7 @@ import (
 //	mta FILE.dialog ADDRESS:PORT [relay=ADDRESS:PORT]   start a server for the rest of the script
 //	retire ADDRESS:PORT                                 stop it
 //	appears FILE REGEXP                                 wait until a program has written that
+//	vacant ADDRESS:PORT                                 wait until nothing listens there
 //	listening ADDRESS:PORT                              wait until a program listens there
 //	nat ADDRESS:PORT ADDRESS:PORT from=ADDRESS          forward connections with another source address
 //	score ADDRESS:PORT KEY=N KEY>=N KEY<=N ...          what the server has seen, once all its clients are gone
@@ -55,10 +56,11 @@ func TestScripts(t *testing.T) {
 			e.Defer(w.close)
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("GORACE", gorace)
 			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"mta": cmdMTA, "retire": cmdRetire, "appears": cmdAppears, "listening": cmdListening, "nat": cmdNAT, "score": cmdScore, "await": cmdAwait, "said": cmdSaid, "promised": cmdPromised,
+			"mta": cmdMTA, "retire": cmdRetire, "appears": cmdAppears, "vacant": cmdVacant, "listening": cmdListening, "nat": cmdNAT, "score": cmdScore, "await": cmdAwait, "said": cmdSaid, "promised": cmdPromised,
 			"refuses": cmdRefuses, "jsonline": cmdJSONLine, "contract": cmdContract, "audited": cmdAudited, "attempts": cmdAttempts,
 		},
 	})
@@ -67,6 +69,9 @@ func TestScripts(t *testing.T) {
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"relaysweep": main, "exits": exits})
 }
+
+// gorace is for a program that the race detector watches: it would wait a second at each exit.
+const gorace = "atexit_sleep_ms=10"
 
 // needLoopback skips where the system has 127.0.0.1 alone and not all of 127.0.0.0/8.
 func needLoopback(t *testing.T) {
@@ -241,6 +246,23 @@ func cmdListening(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("nothing listens: %v", err)
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// cmdVacant waits until nothing listens at an endpoint: another demo may run.
+func cmdVacant(ts *testscript.TestScript, neg bool, args []string) {
+	noNeg(ts, neg, "vacant")
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		l, err := net.Listen("tcp4", args[0])
+		if err == nil {
+			l.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("something listens: %v", err)
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 

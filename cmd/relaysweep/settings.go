@@ -371,7 +371,8 @@ func (p *program) readListFile(name string) ([]discover.Entry, error) {
 func readList(name string, r io.Reader) ([]discover.Entry, error) {
 	var out []discover.Entry
 	scan := bufio.NewScanner(r)
-	for n := 1; scan.Scan(); n++ {
+	n := 1
+	for ; scan.Scan(); n++ {
 		line, _, _ := strings.Cut(scan.Text(), "#")
 		line, _, _ = strings.Cut(line, ",")
 		if line = strings.TrimSpace(line); line != "" {
@@ -379,7 +380,7 @@ func readList(name string, r io.Reader) ([]discover.Entry, error) {
 		}
 	}
 	if err := scan.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 	}
 	return out, nil
 }

@@ -75,6 +75,22 @@ func TestTranscriptIsBoundedBehindALine(t *testing.T) {
 	}
 }
 
+// What is special in a .dialog file is not special in a transcript.
+func TestTranscriptIsPlain(t *testing.T) {
+	s := &segments{server: [][]byte{[]byte("220 $line $1 * \\c\r\n"), []byte("550 $hostname\r\n")}}
+	c := smtp.NewConn(s, smtp.Limits{})
+	c.Greeting(t.Context())
+	c.Cmd(t.Context(), `RCPT TO:<"*$1\"@example.net>`)
+	const want = `S: 220 \$line \$1 * \\c
+C: RCPT TO:<"\*\$1\\"@example.net>
+S: 550 \$hostname
+`
+	if got := c.Transcript().String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	replays(t, c.Transcript().String())
+}
+
 // What ends a connection ends its block in the file; what goes on after a silence has not ended.
 func TestTranscriptAfterSilence(t *testing.T) {
 	s := &segments{server: [][]byte{nil, []byte("250 late\r\n"), nil, nil}}
