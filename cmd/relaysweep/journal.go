@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -138,13 +137,17 @@ func readSettings(dir string) (*settings, error) {
 
 // lastScan is the id of the scan that was begun last. One that died before its settings were stored had sent nothing.
 func lastScan(base string) (string, error) {
-	dirs, _ := os.ReadDir(base) // sorted by name
-	for _, d := range slices.Backward(dirs) {
-		if s, err := readSettings(filepath.Join(base, d.Name())); err == nil && !s.Probe {
-			return d.Name(), nil
+	dirs, _ := os.ReadDir(base)
+	var last *settings
+	for _, d := range dirs {
+		if s, err := readSettings(filepath.Join(base, d.Name())); err == nil && !s.Probe && s.Scan == d.Name() && (last == nil || s.Started.After(last.Started)) {
+			last = s
 		}
 	}
-	return "", fmt.Errorf("--resume: no scan is stored in %s", base)
+	if last == nil {
+		return "", fmt.Errorf("--resume: no scan is stored in %s", base)
+	}
+	return last.Scan, nil
 }
 
 // read replays the journal. A last line that was cut off by a crash is cut away.
