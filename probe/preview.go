@@ -56,6 +56,11 @@ func (p *Prober) Preview(t discover.Target, vantage string) string {
 		}
 		line("RSET")
 	}
+	c := p.controls(t.String(), vantage, n)
+	b.WriteString("  # once something was accepted: controls, which never go on to DATA\n")
+	for _, l := range []string{c.nonsense, c.mail, c.local, c.foreign} {
+		line("%s", l)
+	}
 	line("QUIT")
 	return b.String()
 }

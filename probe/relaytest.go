@@ -638,14 +638,7 @@ func (d *dialogue) controls(r *run) error {
 			return nil
 		}
 	}
-	own := ""
-	if len(d.names.domains) > 0 {
-		own = d.names.domains[0]
-	} else if len(d.names.hosts) > 0 {
-		own = d.names.hosts[0]
-	}
-	token := d.p.Canary.Token(d.p.Scan, d.f.Addr.String(), "control", d.f.Vantage)
-	nobody := d.p.Canary.Token(d.p.Scan, d.f.Addr.String(), "nobody", d.f.Vantage) // a local part that nobody has
+	c := d.p.controls(d.f.Addr.String(), d.f.Vantage, d.names)
 	ask := func(line string) (reply smtp.Reply, ok bool) {
 		if d.session == nil {
 			return reply, false
@@ -660,14 +653,35 @@ func (d *dialogue) controls(r *run) error {
 		}
 		return reply, reply.Positive()
 	}
-	d.f.Nonsense, _ = ask("RCPT TO:<" + token + "@" + d.names.canary + ">")
-	if _, ok := ask("MAIL FROM:<" + token + "-b@" + d.names.canary + ">"); !ok {
+	d.f.Nonsense, _ = ask(c.nonsense)
+	if _, ok := ask(c.mail); !ok {
 		return nil
 	}
 	d.mailOpen = true
-	if own != "" {
-		d.f.RandomLocal, _ = ask("RCPT TO:<" + nobody + "@" + own + ">")
+	if c.local != "" {
+		d.f.RandomLocal, _ = ask(c.local)
 	}
-	d.f.RandomForeign, _ = ask("RCPT TO:<" + token + "@" + token + ".invalid>")
+	d.f.RandomForeign, _ = ask(c.foreign)
 	return nil
+}
+
+// controlLines are the commands of the controls, in the order in which they are sent.
+type controlLines struct {
+	nonsense string // a recipient before any sender
+	mail     string
+	local    string // a local part that nobody has, at a domain of the target; empty if we know none
+	foreign  string // a recipient under .invalid (RFC 2606 2)
+}
+
+func (p *Prober) controls(endpoint, vantage string, n names) controlLines {
+	token := p.Canary.Token(p.Scan, endpoint, "control", vantage)
+	c := controlLines{
+		nonsense: "RCPT TO:<" + token + "@" + n.canary + ">",
+		mail:     "MAIL FROM:<" + token + "-b@" + n.canary + ">",
+		foreign:  "RCPT TO:<" + token + "@" + token + ".invalid>",
+	}
+	if own := n.own(); own != "" {
+		c.local = "RCPT TO:<" + p.Canary.Token(p.Scan, endpoint, "nobody", vantage) + "@" + own + ">"
+	}
+	return c
 }

@@ -124,6 +124,16 @@ type names struct {
 	addr    netip.Addr
 }
 
+// own is a domain that the target serves, as far as we know; empty if we do not.
+func (n names) own() string {
+	for _, list := range [][]string{n.domains, n.hosts} {
+		if len(list) > 0 {
+			return list[0]
+		}
+	}
+	return ""
+}
+
 // literal is the address literal of RFC 5321 4.1.3.
 func literal(a netip.Addr) string {
 	if a.Is6() {
