@@ -4,5 +4,5 @@ package smtptest
 
 import "net"
 
-// peek is not implemented on this system.
+// peek cannot look without taking on this system: the caller reads for a moment instead.
 func peek(net.Conn) (arrived, ok bool) { return false, false }
