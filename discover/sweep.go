@@ -60,6 +60,7 @@ type Result struct {
 type Opening struct {
 	Target  Target
 	Vantage string
+	Source  netip.AddrPort // that it was reached from; zero: the vantage's own
 }
 
 // Sweeper tries the targets of a plan from a position on. The sequence ends when all were tried, or soon after ctx is
@@ -208,4 +209,12 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (net.Conn, error) {
 		dialer.LocalAddr = nil // the source address is of the other family
 	}
 	return dialer.DialContext(ctx, "tcp", t.addr.String())
+}
+
+// DialFrom connects to a target from a source; zero: the dialer's own.
+func (d *Dialer) DialFrom(ctx context.Context, t Target, source netip.AddrPort) (net.Conn, error) {
+	if source != (netip.AddrPort{}) {
+		return nil, errors.New("not yet")
+	}
+	return d.Dial(ctx, t)
 }

@@ -16,6 +16,7 @@ const (
 	atRcpt
 	atData
 	atEnd
+	atBefore // AUTH, XCLIENT and the like
 	anywhere = atMail | atRcpt | atData | atEnd
 )
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,6 +19,9 @@ const ReservedDomain = "relaysweep.test"
 type Canary struct {
 	Domain string // mail for it comes home to our sink; ReservedDomain if empty
 	Key    []byte // secret of the operator
+	// MXNames are further domains of the operator whose mail comes home to the sink, and whose MX records name the
+	// targets as well (vector R20).
+	MXNames []string
 }
 
 // Delivery is a canary that came home.
@@ -70,7 +74,10 @@ func (c Canary) Match(address string) (token string, bounce, ok bool) {
 		return "", false, false
 	}
 	local, domain := strings.ToLower(strings.Trim(address[:at], `"`)), strings.ToLower(strings.TrimSuffix(address[at+1:], "."))
-	if want := strings.ToLower(c.Domain); domain != want && !strings.HasSuffix(domain, "."+want) {
+	if !slices.ContainsFunc(append([]string{c.Domain}, c.MXNames...), func(own string) bool {
+		own = strings.ToLower(own)
+		return domain == own || strings.HasSuffix(domain, "."+own)
+	}) {
 		return "", false, false
 	}
 	local, bounce = strings.CutSuffix(local, "-b")

@@ -34,6 +34,13 @@ type Finding struct {
 	RandomLocal smtp.Reply // to a random local part at the target's own domain; likewise
 	// RandomForeign is the reply to a recipient under .invalid (RFC 2606); likewise.
 	RandomForeign smtp.Reply
+	// OtherIdentity is the reply to a foreign recipient from another HELO name and another sender's domain; likewise.
+	OtherIdentity smtp.Reply
+	Help          []string // the reply to HELP, where it was asked
+	Source        string   // the source that it was reached from, where it was not the vantage's own
+	Behind        string   // what must come before the greeting, such as a PROXY header
+	EndsData      []string // ends of data that are none and that it took all the same (vector I11)
+	Injected      bool     // it obeyed a command sent in clear behind STARTTLS (vector I12)
 	Cut           string    // why attempts are missing, if any are
 	Sessions      []Session // verbatim
 	Connections   int
@@ -61,7 +68,11 @@ type Attempt struct {
 	Route       bool
 	Odd         bool
 	Forged      bool // the sender is not ours
+	OptIn       bool // a row that was asked for by name
 	AuthOffered bool
+	Params      string     // of MAIL
+	Source      string     // where it came from, if not from the vantage's own address
+	Before      []Exchange // commands before MAIL, and a header before the greeting
 	Canary      string
 	Mail        smtp.Reply
 	Rcpt        smtp.Reply
@@ -72,13 +83,26 @@ type Attempt struct {
 	Sent        time.Time
 	Delivered   bool
 	Home        *Delivery
+}
 
-	kept judgement
+// Exchange is a command with its reply.
+type Exchange struct {
+	Line  string
+	Reply smtp.Reply
+}
+
+func (a *Attempt) mailLine() string {
+	if a.Params != "" {
+		return "MAIL FROM:<" + a.From + "> " + a.Params
+	}
+	return "MAIL FROM:<" + a.From + ">"
 }
 
 // last is the reply that decided.
 func (a *Attempt) last() (string, smtp.Reply) {
 	switch {
+	case a.Mail.Code == 0 && len(a.Before) > 0:
+		return "BEFORE", a.Before[len(a.Before)-1].Reply
 	case a.End.Code != 0:
 		return "END", a.End
 	case a.Data.Code != 0:
@@ -97,6 +121,8 @@ func (a *Attempt) stage() stage {
 		return atData
 	case "RCPT":
 		return atRcpt
+	case "BEFORE":
+		return atBefore
 	}
 	return atMail
 }
@@ -117,7 +143,10 @@ func (a *Attempt) Transcript() string {
 			t += "S: " + itoa(r.Code) + sep + smtp.Escape(l) + "\n"
 		}
 	}
-	line("MAIL FROM:<"+a.From+">", a.Mail)
+	for _, x := range a.Before {
+		line(x.Line, x.Reply)
+	}
+	line(a.mailLine(), a.Mail)
 	line("RCPT TO:"+a.To, a.Rcpt)
 	line("DATA", a.Data)
 	line(".", a.End)

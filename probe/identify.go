@@ -81,11 +81,18 @@ func (d *dialogue) identify() error {
 		d.slowGreeting = c.Slowest() >= slowReply
 		return d.greeted(c, r)
 	case errors.Is(err, smtp.ErrSilent) && len(c.Peek()) == 0 && !printer(port) && port != 465:
-		done, err := d.tryImplicit(c)
-		if done || err != nil || !mailPort {
+		if done, err := d.tryImplicit(c); done || err != nil {
+			return err
+		}
+		if done, err := d.tryProxy(wait); done || err != nil || !mailPort {
 			return err
 		}
 		return d.tryEHLO()
+	case errors.Is(err, smtp.ErrClosed) && len(c.Peek()) == 0 && !printer(port):
+		if done, err := d.tryProxy(wait); done || err != nil {
+			d.keep(c)
+			return err
+		}
 	}
 	d.nameFailure(c, err)
 	d.keep(c)
@@ -95,7 +102,7 @@ func (d *dialogue) identify() error {
 // greet opens a connection and waits for its greeting. A 421 asks us to come again later (RFC 5321 3.8), and so we do.
 func (d *dialogue) greet(wait time.Duration) (*smtp.Conn, smtp.Reply, error) {
 	for i := 0; ; i++ {
-		c, err := d.dial("identify")
+		c, err := d.dial("identify", d.way(false))
 		if err != nil {
 			return nil, smtp.Reply{}, err
 		}
@@ -130,7 +137,7 @@ func (d *dialogue) greetingWait() time.Duration {
 func (d *dialogue) tryImplicit(c *smtp.Conn) (done bool, err error) {
 	ctx := d.ctx
 	if c == nil {
-		if c, err = d.dial("identify"); err != nil {
+		if c, err = d.dial("identify", d.way(false)); err != nil {
 			return true, d.notReached(err)
 		}
 	} else { // a guess after a long silence
@@ -175,7 +182,7 @@ func (d *dialogue) tryImplicit(c *smtp.Conn) (done bool, err error) {
 
 // tryEHLO writes one EHLO to a silent mail port: what answers only when asked is named by its answer.
 func (d *dialogue) tryEHLO() error {
-	c, err := d.dial("identify")
+	c, err := d.dial("identify", d.way(false))
 	if err != nil {
 		return d.notReached(err)
 	}
@@ -248,7 +255,7 @@ func (d *dialogue) greeted(c *smtp.Conn, r smtp.Reply) error {
 
 // hello1 says EHLO, or HELO where EHLO gets any 5yz. It returns the session, or nil with the last reply.
 func (d *dialogue) hello1(c *smtp.Conn, name string) (*session, smtp.Reply, error) {
-	s := &session{conn: c, helo: name, helos: 1, tls: c.TLS() != nil}
+	s := &session{conn: c, helo: name, helos: 1, way: d.way(c.TLS() != nil)}
 	if !d.useHELO {
 		r, err := c.Cmd(d.ctx, "EHLO "+name)
 		if err != nil {
@@ -273,7 +280,7 @@ func (d *dialogue) hello1(c *smtp.Conn, name string) (*session, smtp.Reply, erro
 }
 
 func (d *dialogue) againWithHELO() (*session, smtp.Reply, error) {
-	c, err := d.dial("identify")
+	c, err := d.dial("identify", d.way(false))
 	if err != nil {
 		return nil, smtp.Reply{}, err
 	}
@@ -400,7 +407,7 @@ func (d *dialogue) hello(c *smtp.Conn) string {
 
 // learn keeps what the first EHLO told, and makes the session the current one.
 func (d *dialogue) learn(s *session, r smtp.Reply) {
-	d.session = s
+	d.session, d.first = s, s.ext
 	d.f.EHLO = r.Lines
 	for k, v := range s.ext {
 		d.f.Extensions = append(d.f.Extensions, strings.TrimSpace(k+" "+v))
@@ -415,7 +422,10 @@ func (d *dialogue) learn(s *session, r smtp.Reply) {
 // knownNames are the placeholders of the vector table for this server. Without a configured mail domain, the parent of
 // the server's own name is taken for one.
 func (d *dialogue) knownNames(s *session) names {
-	n := names{canary: d.p.Canary.domain(), hosts: d.hostNames(), domains: slices.Clone(d.p.Domains), senders: d.p.Senders, hello: s.helo, addr: d.f.Addr.Addr()}
+	n := names{canary: d.p.Canary.domain(), hosts: d.hostNames(), domains: slices.Clone(d.p.Domains), senders: d.p.Senders, mxNames: d.p.Canary.MXNames, hello: s.helo, addr: d.f.Addr.Addr(), sources: d.p.sources(d.f.Addr.Addr(), d.source)}
+	if d.p.Serves != nil {
+		n.domains = slices.Clone(d.p.Serves(d.f.Addr.Addr()))
+	}
 	n.hosts = slices.DeleteFunc(n.hosts, func(h string) bool { return strings.HasSuffix(h, "localhost") || strings.HasSuffix(h, ".localdomain") })
 	if len(n.domains) == 0 && len(n.hosts) > 0 {
 		if _, parent, ok := strings.Cut(n.hosts[0], "."); ok && strings.Contains(parent, ".") {

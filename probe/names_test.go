@@ -58,11 +58,11 @@ func TestSteps(t *testing.T) {
 		most  int
 	}{
 		{"nothing known", names{canary: "example.net", hello: "scanner.example", addr: netip.MustParseAddr("192.0.2.1")}, 20, 25},
-		{"one of each", names{canary: "example.net", hello: "scanner.example", addr: netip.MustParseAddr("192.0.2.1"), domains: []string{"org.example"}, hosts: []string{"mx.org.example"}, senders: []string{"alice@org.example"}}, 46, 46},
-		{"fifty of each, by IPv6", names{canary: "example.net", hello: "scanner.example", addr: netip.MustParseAddr("2001:db8::1"), domains: many(".example"), hosts: many(".host.example"), senders: many("@org.example")}, 46, 70},
+		{"one of each", names{canary: "example.net", hello: "scanner.example", addr: netip.MustParseAddr("192.0.2.1"), domains: []string{"org.example"}, hosts: []string{"mx.org.example"}, senders: []string{"alice@org.example"}}, 49, 49},
+		{"fifty of each, by IPv6", names{canary: "example.net", hello: "scanner.example", addr: netip.MustParseAddr("2001:db8::1"), domains: many(".example"), hosts: many(".host.example"), senders: many("@org.example")}, 60, 80},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			normal, odd := steps(Vectors(), tt.n, func(name string) string { return "rs-" + name })
+			normal, odd := steps(DefaultVectors(), tt.n, func(name string) string { return "rs-" + name })
 			seen, tokens := make(map[string]bool), make(map[string]bool)
 			n := 0
 			for i, s := range append(normal, odd...) {
@@ -100,14 +100,21 @@ func TestSelectVectors(t *testing.T) {
 		words string
 		want  int // vectors; -1: an error
 	}{
-		{"", len(Vectors())},
-		{"default", len(Vectors())},
+		{"", len(DefaultVectors())},
+		{"default", len(DefaultVectors())},
 		{"all", len(Vectors())},
+		{"+auth", len(DefaultVectors()) + 4},
+		{"default +auth -I3", len(DefaultVectors()) + 2},
+		{"+xclient +proxy", len(DefaultVectors()) + 2},
+		{"all -smuggling -injection", len(Vectors()) - 2},
+		{"S1 +auth", 5},
+		{"+", -1},
+		{"-all", -1},
 		{"S1", 1},
 		{"S1 S2 S1", 2},
-		{"-S1", len(Vectors()) - 1},
-		{"default -S1 -R1", len(Vectors()) - 2},
-		{"default -S1 +S1", len(Vectors())},
+		{"-S1", len(DefaultVectors()) - 1},
+		{"default -S1 -R1", len(DefaultVectors()) - 2},
+		{"default -S1 +S1", len(DefaultVectors())},
 		{"S99", -1},
 		{"-S99", -1},
 		{"S1 -S1", -1},

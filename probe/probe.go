@@ -44,6 +44,15 @@ type Prober struct {
 	// MailPorts are waited on for a greeting as long as RFC 5321 clients must; others only 10 s.
 	MailPorts []uint16
 
+	// Sources are further source addresses and ports, for what is open only to them (vector I13).
+	Sources []netip.AddrPort
+	// Serves are the mail domains of the organisation, the likeliest for an address first; nil: Domains as they are.
+	Serves func(netip.Addr) []string
+	// VRFY lets the server be asked which of the senders exist (RFC 5321 3.5). At most 5 questions.
+	VRFY bool
+	// Gentle bounds the refusals that a host sees from us; nil: the budgets of a connection are enough.
+	Gentle *ratelimit.Window
+
 	// Lookup names an address (PTR); nil: no names are looked up.
 	Lookup func(context.Context, netip.Addr) []string
 	// Before is called before each connection and each attempt, e.g. to write the audit log. An error stops the probe.
@@ -80,7 +89,7 @@ func (p *Prober) stopAt() Verdict {
 
 func (p *Prober) vectors() []Vector {
 	if p.Vectors == nil {
-		return Vectors()
+		return DefaultVectors()
 	}
 	return p.Vectors
 }
@@ -91,12 +100,15 @@ func (p *Prober) Probe(ctx context.Context, o discover.Opening) (Finding, error)
 	if budget == 0 {
 		budget = defaultBudget
 	}
-	inner, cancel := context.WithTimeout(ctx, budget)
-	defer cancel()
-	d := &dialogue{p: p, ctx: inner, target: o.Target, budget: budget, refusals: maxRefusals}
+	d := &dialogue{p: p, outer: ctx, left: budget, target: o.Target, source: o.Source, budget: budget, refusals: maxRefusals}
+	d.start()
+	defer func() { d.stop() }()
 	d.f = Finding{Addr: o.Target.AddrPort(), Vantage: o.Vantage, Protocol: "unknown", Started: p.now()}
+	if o.Source != (netip.AddrPort{}) {
+		d.f.Source = sourceText(o.Source)
+	}
 	if p.Lookup != nil {
-		d.ptr = p.Lookup(inner, d.f.Addr.Addr())
+		d.ptr = p.Lookup(d.ctx, d.f.Addr.Addr())
 	}
 	err := d.identify()
 	if err == nil && d.f.SMTP() {
@@ -122,9 +134,15 @@ var (
 // dialogue is the work on one opening: at most one connection at a time.
 type dialogue struct {
 	p        *Prober
-	ctx      context.Context
-	target   discover.Target
+	outer    context.Context
+	ctx      context.Context // ends with what is left of the budget
+	stop     context.CancelFunc
+	left     time.Duration // of the budget, at since
+	since    time.Time
 	budget   time.Duration
+	target   discover.Target
+	source   netip.AddrPort // where we come from, if not from the vantage's own
+	header   string         // what must come before the greeting
 	f        Finding
 	ptr      []string
 	names    names
@@ -136,21 +154,25 @@ type dialogue struct {
 	oneHELO  bool // it takes one EHLO a connection
 	asked    bool // the controls were asked
 	refusals int  // how many refusals this server bears in one connection
+	// refusedEver counts refusals in all connections; booked are those that the gentle window holds for us.
+	refusedEver, booked int
 	slowest  time.Duration
 	// slowGreeting: a new connection costs a long wait, so each one is used further.
 	slowGreeting bool
 	previous     string // the attempt before the server went away
 	evidence     fingerprint.Evidence
+	first        smtp.Extensions // of the first EHLO
 
 	*session // nil: not connected
 }
 
 // session is one connection after EHLO, with what it has used up.
 type session struct {
+	way
 	conn     *smtp.Conn
+	greeting smtp.Reply
 	helo     string
 	ext      smtp.Extensions
-	tls      bool
 	refused  int
 	syntax   int
 	nonMail  int
@@ -160,7 +182,7 @@ type session struct {
 }
 
 // dial opens a connection, after the limiter and the audit log allowed it.
-func (d *dialogue) dial(why string) (*smtp.Conn, error) {
+func (d *dialogue) dial(why string, w way) (*smtp.Conn, error) {
 	limit := d.p.Connections
 	if limit == 0 {
 		limit = 32
@@ -174,7 +196,7 @@ func (d *dialogue) dial(why string) (*smtp.Conn, error) {
 	if err := d.audit(why); err != nil {
 		return nil, err
 	}
-	nc, err := d.p.Dialer.Dial(d.ctx, d.target)
+	nc, err := d.p.Dialer.DialFrom(d.ctx, d.target, w.source)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +209,14 @@ func (d *dialogue) dial(why string) (*smtp.Conn, error) {
 	if limits.Transcript > 12<<10 {
 		limits.Transcript = 12 << 10
 	}
-	return smtp.NewConn(nc, limits), nil
+	c := smtp.NewConn(nc, limits)
+	if w.header != "" {
+		if err := c.Send(d.ctx, w.header); err != nil {
+			d.keep(c)
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 // maxEvidence bounds the transcripts that a finding keeps.
@@ -243,7 +272,7 @@ func (d *dialogue) finish() {
 	f.Ended = d.p.now()
 	if f.Greeting != "" {
 		d.evidence.Greeting = strings.Split(f.Greeting, "\n")
-		d.evidence.EHLO = f.EHLO
+		d.evidence.EHLO, d.evidence.Help = f.EHLO, f.Help
 		for i := range f.Attempts {
 			if _, r := f.Attempts[i].last(); r.Code >= 400 && len(d.evidence.Errors) < 32 && !slices.Contains(d.evidence.Errors, r.String()) {
 				d.evidence.Errors = append(d.evidence.Errors, r.String())
@@ -255,6 +284,12 @@ func (d *dialogue) finish() {
 		}
 	}
 	f.Names = d.hostNames()
+}
+
+// known reports whether the service told its product and version already.
+func (d *dialogue) known() bool {
+	s := fingerprint.Identify(fingerprint.Evidence{Greeting: strings.Split(d.f.Greeting, "\n"), EHLO: d.f.EHLO})
+	return s.Product != "" && s.Version != ""
 }
 
 // hostNames are the names of the target: its own word, the certificate's, and DNS's.

@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +14,7 @@ import (
 type run struct {
 	normal, odd []*step
 	all         []*Attempt
+	offered     map[string]bool // opt-in vectors that were tried: rows of one id are alternatives
 	tries       map[*Attempt]int
 	settled     map[string]bool // kinds that got their 354 or their canary
 }
@@ -27,28 +27,44 @@ func (d *dialogue) relayTest() error {
 	if d.f.Cut != "" {
 		return nil
 	}
-	r := &run{tries: make(map[*Attempt]int), settled: make(map[string]bool)}
-	var late []*step
-	r.normal, r.odd, late = d.plan()
-	var all []*Attempt
-	for _, s := range slices.Concat(r.normal, r.odd, late) {
-		all = append(all, s.attempts...)
+	if err := d.askVRFY(); err != nil {
+		return d.keepAttempts(err, nil)
 	}
-	r.all = all
+	r := &run{tries: make(map[*Attempt]int), settled: make(map[string]bool)}
+	normal, odd, late, beyond := d.plan()
+	for _, s := range slices.Concat(normal, odd, late, beyond) {
+		r.all = append(r.all, s.attempts...)
+	}
+	r.normal, r.odd = normal, odd
 	err := d.work(r)
 	if err == nil && !d.needTLS && d.f.Cut == "" {
 		r.normal = late
 		err = d.work(r)
 	}
 	if err == nil {
-		err = d.retryGreylisted(r, all)
+		err = d.retryGreylisted(r)
+	}
+	if err == nil && !r.settled["S"] && d.f.Cut == "" {
+		r.normal = beyond
+		err = d.work(r)
 	}
 	if err == nil {
 		err = d.controls(r)
 	}
+	if err == nil {
+		err = d.hygiene(r)
+	}
+	return d.keepAttempts(err, r.all)
+}
+
+// keepAttempts keeps the attempts that were made, and says why others are missing.
+func (d *dialogue) keepAttempts(err error, all []*Attempt) error {
+	missing := 0
 	for _, a := range all {
 		if a.Session != 0 {
 			d.f.Attempts = append(d.f.Attempts, *a)
+		} else if !a.OptIn { // an opt-in row is tried where it is offered
+			missing++
 		}
 	}
 	if err == nil || errors.Is(err, errStopped) {
@@ -57,8 +73,8 @@ func (d *dialogue) relayTest() error {
 	if d.f.Cut == "" {
 		d.f.Cut = d.whyCut(err)
 	}
-	if left := len(all) - len(d.f.Attempts); left > 0 {
-		d.f.Cut += fmt.Sprintf(" (%d of %d attempts were left out)", left, len(all))
+	if missing > 0 {
+		d.f.Cut += fmt.Sprintf(" (%d of %d attempts were left out)", missing, len(all))
 	}
 	return nil
 }
@@ -70,26 +86,37 @@ func (d *dialogue) whyCut(err error) string {
 	return err.Error()
 }
 
-// plan expands the table for this server. late are the steps after STARTTLS: they take a connection of their own.
-func (d *dialogue) plan() (normal, odd, late []*step) {
+// plan expands the table for this server. late are the steps that take a connection of their own, after STARTTLS or from
+// another source; beyond are those that were asked for by name, for a server that does not relay without.
+func (d *dialogue) plan() (normal, odd, late, beyond []*step) {
 	token := func(name string) string {
 		return d.p.Canary.Token(d.p.Scan, d.f.Addr.String(), name, d.f.Vantage)
 	}
 	all, odd := steps(d.p.vectors(), d.names, token)
-	for _, s := range all {
+	for _, s := range slices.Concat(all, odd) {
+		own := s.source.IsValid() || s.source.Port() != 0
+		tls := s.tls
+		if !own {
+			s.source = d.source
+		}
+		s.tls = s.tls || d.implicit
+		if s.header == "" {
+			s.header = d.header
+		}
 		switch {
-		case !s.tls:
+		case s.odd:
+		case s.needs != "" && !s.optIn && !d.first.Lists(s.needs): // not for this server
+		case s.optIn:
+			beyond = append(beyond, s)
+		case own:
+			late = append(late, s)
+		case !tls:
 			normal = append(normal, s)
 		case d.startTLS: // in TLS from the start, S1 is what I7 asks
 			late = append(late, s)
 		}
 	}
-	if d.implicit {
-		for _, s := range slices.Concat(normal, odd) {
-			s.tls = true
-		}
-	}
-	return normal, odd, late
+	return normal, odd, late, beyond
 }
 
 // work runs the steps.
@@ -162,7 +189,7 @@ func (d *dialogue) introduced(n *step) bool {
 // fitsOdd reports whether the session bears another oddly written form.
 func (d *dialogue) fitsOdd(r *run) bool {
 	s := d.session
-	return s != nil && len(r.odd) > 0 && (d.introduced(r.odd[0]) || !d.oneHELO && s.helos < maxHELO) && s.tls == r.odd[0].tls && s.syntax < maxSyntax && s.refused < d.limit()
+	return s != nil && len(r.odd) > 0 && (d.introduced(r.odd[0]) || !d.oneHELO && s.helos < maxHELO) && s.way == r.odd[0].way && s.syntax < maxSyntax && s.refused < d.limit()
 }
 
 func (d *dialogue) untried(r *run) (n int) {
@@ -203,27 +230,40 @@ func (d *dialogue) full(r *run, s *step) bool {
 // transact runs one step as far as the connection goes. Attempts that have their answer leave the step; those that the
 // server's limits cut off stay, and are tried in the next connection.
 func (d *dialogue) transact(r *run, s *step) error {
+	if waited, err := d.gentle(1, true); err != nil || waited {
+		return err
+	}
+	spent := d.refusedEver
+	defer func() { d.unspent(spent) }()
+	if s.own() {
+		d.hangUp()
+	}
 	if err := d.ensure(s); err != nil {
 		return d.noSession(r, s, err)
 	}
-	if err := d.audit(s.attempts[0].Form); err != nil {
+	if d.session == nil {
+		return nil // the step comes again in a new connection
+	}
+	if ready, err := d.prepare(r, s); err != nil || !ready {
 		return err
 	}
-	d.begin(s.attempts[0])
+	if s.own() {
+		defer d.hangUp() // what this connection was let do is no measure for others
+	}
 	if d.mailOpen {
 		if err := d.reset(); err != nil {
 			return d.dropped(r, s, err, smtp.Reply{})
 		}
 		if d.session == nil {
-			return nil // the step comes again in a new connection
+			return nil
 		}
 	}
-	mail, err := d.cmd("MAIL FROM:<" + s.from + ">")
+	mail, err := d.cmd("MAIL FROM:<" + s.from + ">" + s.params)
 	if err != nil || mail.Code == 421 {
 		return d.dropped(r, s, err, mail)
 	}
 	if d.startTLS && !d.session.tls && classify(atMail, mail, d.auth) == tlsNeeded {
-		d.wantTLS(r)
+		d.wantTLS(r, s)
 		return nil
 	}
 	if !mail.Positive() {
@@ -236,29 +276,87 @@ func (d *dialogue) transact(r *run, s *step) error {
 		return nil
 	}
 	d.mailOpen = true
-	var accepted []*Attempt
+	accepted, ended, err := d.recipients(r, s, mail)
+	if ended || err != nil {
+		return err
+	}
+	if len(accepted) == 0 || !d.wantData(r, s.kind) {
+		return nil
+	}
+	return d.data(r, s, accepted)
+}
+
+// prepare does what a step wants done before MAIL, and notes where its first attempt is made. It reports whether the
+// step can go on in this session.
+func (d *dialogue) prepare(r *run, s *step) (ready bool, err error) {
+	a := s.attempts[0]
+	if s.optIn && r.offered[a.Vector] {
+		s.attempts = nil
+		return false, nil
+	}
+	if s.needs != "" && !d.ext.Lists(s.needs) {
+		if s.own() && d.startTLS && !s.tls { // many offer AUTH after STARTTLS only
+			s.tls = true
+			return false, nil
+		}
+		s.attempts = nil
+		return false, nil
+	}
+	if err := d.audit(a.Form); err != nil {
+		return false, err
+	}
+	d.begin(a)
+	if s.optIn {
+		if r.offered == nil {
+			r.offered = make(map[string]bool)
+		}
+		r.offered[a.Vector] = true
+	}
+	for i, line := range s.before {
+		d.nonMail++
+		reply, err := d.cmd(line)
+		if err != nil {
+			d.cut()
+			a.Failure = "no answer to " + strings.Fields(line)[0] + ": " + err.Error()
+			s.attempts = nil
+			return false, nil
+		}
+		a.Before = append(a.Before, Exchange{line, reply})
+		if last := i == len(s.before)-1; !reply.Positive() || last && reply.Code/100 == 3 {
+			d.count(reply)
+			d.hangUp()
+			s.attempts = nil
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// recipients asks for each recipient of a step. ended tells that the session or the step is over.
+func (d *dialogue) recipients(r *run, s *step, mail smtp.Reply) (accepted []*Attempt, ended bool, err error) {
 	for first := s.attempts[0]; len(s.attempts) > 0; {
 		a := s.attempts[0]
 		if d.full(r, s) {
 			break
 		}
 		if a != first {
+			if waited, err := d.gentle(1, false); err != nil || waited {
+				return accepted, false, err
+			}
 			if err := d.audit(a.Form); err != nil {
-				return err
+				return nil, true, err
 			}
 			d.begin(a)
 		}
 		rcpt, err := d.cmd("RCPT TO:" + a.To)
 		if err != nil || rcpt.Code == 421 {
-			if len(accepted) > 0 && err == nil {
-				d.cut()
-			}
-			return d.dropped(r, s, err, rcpt)
+			d.again(r, s, accepted)
+			return nil, true, d.dropped(r, s, err, rcpt)
 		}
 		a.Mail, a.Rcpt = mail, rcpt
 		if d.startTLS && !d.session.tls && classify(atRcpt, rcpt, d.auth) == tlsNeeded {
-			d.wantTLS(r)
-			return nil
+			d.wantTLS(r, s)
+			return nil, true, nil
 		}
 		if rcpt.Code/100 == 2 {
 			accepted = append(accepted, a)
@@ -269,16 +367,34 @@ func (d *dialogue) transact(r *run, s *step) error {
 		d.neutral = d.neutral || s.kind == "I" && (a.Verdict() == Refused || r.settled["S"])
 		s.attempts = s.attempts[1:]
 	}
-	if len(accepted) == 0 || !d.wantData(r, s.kind) {
-		return nil
+	return accepted, false, nil
+}
+
+// again puts recipients that were accepted, before the server hung up on another one, into a step of their own, so that
+// they see their DATA. Once: where that fails as well, the reply to RCPT is what counts.
+func (d *dialogue) again(r *run, s *step, accepted []*Attempt) {
+	if !d.wantData(r, s.kind) {
+		return
 	}
-	return d.data(r, s, accepted)
+	accepted = slices.DeleteFunc(accepted, func(a *Attempt) bool { r.tries[a]++; return r.tries[a] > 1 })
+	if len(accepted) == 0 {
+		return
+	}
+	c := *s
+	c.attempts = accepted
+	r.normal = slices.Insert(r.normal, 0, &c)
 }
 
 // begin notes where and when an attempt is made. What an earlier try of it was answered is forgotten.
 func (d *dialogue) begin(a *Attempt) {
 	d.previous = a.Form
-	a.Mail, a.Rcpt = smtp.Reply{}, smtp.Reply{}
+	a.Mail, a.Rcpt, a.Before = smtp.Reply{}, smtp.Reply{}, nil
+	if d.session.header != d.header {
+		a.Before = []Exchange{{d.session.header, d.greeting}}
+	}
+	if d.session.source != d.source {
+		a.Source = sourceText(d.session.source)
+	}
 	a.TLS, a.HELO, a.AuthOffered = d.session.tls, d.session.helo, d.auth
 	a.Session, a.Sent = len(d.f.Sessions)+1, d.p.now()
 }
@@ -291,7 +407,7 @@ func (d *dialogue) wantData(r *run, kind string) bool {
 		return false
 	case kind == "R" && stop == Delivered:
 		return !r.settled["S"]
-	case kind == "R" || kind == "I":
+	case kind != "S" && kind != "TLS":
 		return !r.settled["S"] && !r.settled[kind]
 	}
 	return !r.settled[kind]
@@ -365,153 +481,26 @@ func (d *dialogue) reset() error {
 // count books a refusal against the connection's budgets.
 func (d *dialogue) count(r smtp.Reply) {
 	d.refused++
+	d.refusedEver++
 	if r.Code >= 500 && r.Code <= 504 || r.Code == 555 || strings.HasPrefix(r.Enhanced, "5.5.") {
 		d.syntax++
 	}
 }
 
 // wantTLS turns the whole run to STARTTLS: the server refuses to answer before.
-func (d *dialogue) wantTLS(r *run) {
+func (d *dialogue) wantTLS(r *run, s *step) {
 	d.hangUp()
-	d.needTLS = true
+	d.needTLS, s.tls = true, true
 	for _, s := range slices.Concat(r.normal, r.odd) {
 		s.tls = true
 	}
 }
 
-// ensure makes the current session fit a step.
-func (d *dialogue) ensure(s *step) error {
-	if d.session != nil && (d.session.tls != s.tls || d.nonMail >= maxNonMail) {
-		d.hangUp()
-	}
-	if d.session != nil && !d.introduced(s) {
-		if d.helos >= maxHELO || d.oneHELO {
-			d.hangUp()
-		} else if err := d.sayHELO(s.helo); err != nil {
-			return err
-		}
-	}
-	if d.session != nil {
-		return nil
-	}
-	return d.connect(s)
-}
-
-// sayHELO introduces us by another name. It ends an open transaction (RFC 5321 4.1.4).
-func (d *dialogue) sayHELO(name string) error {
-	verb := "EHLO "
-	if d.useHELO {
-		verb = "HELO "
-	}
-	d.helos++
-	d.nonMail++
-	r, err := d.cmd(verb + name)
-	switch {
-	case err != nil:
-		return err
-	case r.Code == 503:
-		// One introduction a connection is all that this server takes (OpenSMTPD): a new one, then.
-		d.oneHELO = true
-		d.hangUp()
-		return nil
-	case !r.Positive():
-		d.count(r)
-		return &helloRefused{r}
-	}
-	d.session.helo, d.mailOpen = name, false
-	return nil
-}
-
-// helloRefused: the server does not take a HELO name. That settles the vectors that claim it.
-type helloRefused struct{ reply smtp.Reply }
-
-func (e *helloRefused) Error() string { return "HELO name refused: " + short(e.reply) }
-
-// errGone: the server answered before and no longer lets us in.
-var errGone = errors.New("no new connection")
-
-// pauses before another try where a server says 421, or nothing, to a new connection.
-var pauses = []time.Duration{2 * time.Second, 6 * time.Second, 12 * time.Second}
-
-// connect opens a session for a step.
-func (d *dialogue) connect(s *step) error {
-	var last error
-	for i := 0; ; i++ {
-		opened, again, err := d.open(s)
-		if err == nil {
-			d.session = opened
-			return nil
-		}
-		if last = err; !again || i >= len(pauses) {
-			return last
-		}
-		if !d.pause(pauses[i]) {
-			return last
-		}
-	}
-}
-
-// open makes one try at a session. again tells whether it is worth trying later.
-func (d *dialogue) open(s *step) (_ *session, again bool, _ error) {
-	c, err := d.dial("connect")
-	if err != nil {
-		return nil, !errors.Is(err, errStopped) && !errors.Is(err, errEnough) && d.ctx.Err() == nil, fmt.Errorf("%w: %w", errGone, err)
-	}
-	fail := func(again bool, err error) (*session, bool, error) {
-		d.slowest = max(d.slowest, c.Slowest())
-		d.keep(c)
-		return nil, again, err
-	}
-	if d.implicit {
-		if err := d.handshake(c, "implicit"); err != nil {
-			return fail(true, fmt.Errorf("%w: %w", errGone, err))
-		}
-	}
-	g, err := c.Greeting(d.ctx)
-	d.slowGreeting = d.slowGreeting || c.Slowest() >= slowReply
-	if err != nil {
-		return fail(!errors.Is(err, context.Canceled), fmt.Errorf("%w: %w", errGone, err))
-	}
-	if g.Code != 220 {
-		return fail(true, fmt.Errorf("%w: %s", errGone, short(g)))
-	}
-	opened, r, err := d.hello1(c, s.helo)
-	if err != nil {
-		return fail(true, fmt.Errorf("%w: %w", errGone, err))
-	}
-	if opened == nil {
-		return fail(false, &helloRefused{r})
-	}
-	if s.tls && !d.implicit {
-		return d.upgrade(opened, s, fail)
-	}
-	return opened, false, nil
-}
-
-// upgrade goes through STARTTLS and introduces us again (RFC 3207 4.2).
-func (d *dialogue) upgrade(plain *session, s *step, fail func(bool, error) (*session, bool, error)) (*session, bool, error) {
-	r, err := plain.conn.Cmd(d.ctx, "STARTTLS")
-	if err != nil || r.Code != 220 {
-		return fail(false, fmt.Errorf("STARTTLS refused: %s", short(r)))
-	}
-	if err := d.handshake(plain.conn, "starttls"); err != nil {
-		return fail(false, err)
-	}
-	after, r, err := d.hello1(plain.conn, s.helo)
-	if err != nil {
-		return fail(false, fmt.Errorf("after STARTTLS: %w", err))
-	}
-	if after == nil {
-		return fail(false, &helloRefused{r})
-	}
-	after.helos++
-	d.auth = d.auth || after.ext.Has("AUTH")
-	return after, false, nil
-}
-
 // noSession settles a step that has no session.
 func (d *dialogue) noSession(r *run, s *step, err error) error {
 	var hello *helloRefused
+	var header *headerRefused
+	d.refusedEver++
 	switch {
 	case errors.Is(err, errStopped) || errors.Is(err, errEnough) || d.ctx.Err() != nil:
 		return err
@@ -521,6 +510,26 @@ func (d *dialogue) noSession(r *run, s *step, err error) error {
 			a.Failure = hello.Error()
 			if s.helo != d.names.hello { // the name is the point of the vector
 				a.Failure, a.Mail = "", smtp.Reply{Code: 550, Enhanced: "5.1.8", Lines: append([]string{"HELO refused:"}, hello.reply.Lines...)}
+			}
+		}
+		s.attempts = nil
+		return nil
+	case errors.As(err, &header):
+		for _, a := range s.attempts {
+			a.HELO, a.Session, a.Sent = s.helo, max(1, len(d.f.Sessions)), d.p.now()
+			a.Before = []Exchange{{s.header, header.reply}}
+			if header.reply.Code == 0 {
+				a.Before[0].Reply = smtp.Reply{Code: 554, Lines: []string{header.Error()}}
+			}
+		}
+		s.attempts = nil
+		return nil
+	case s.source != d.source || s.own():
+		// Another source, or a connection for an opt-in row: what came of it is no word on the others.
+		for _, a := range s.attempts {
+			a.HELO, a.Session, a.Sent, a.Failure = s.helo, max(1, len(d.f.Sessions)), d.p.now(), err.Error()
+			if s.source != d.source {
+				a.Source = sourceText(s.source)
 			}
 		}
 		s.attempts = nil
@@ -555,6 +564,7 @@ func (d *dialogue) lastTried() string {
 // once in a new connection; a server that hangs up on it twice gives it no verdict.
 func (d *dialogue) dropped(r *run, s *step, err error, reply smtp.Reply) error {
 	if d.session != nil {
+		d.refusedEver++
 		if d.refused > 0 {
 			d.refusals = min(d.refusals, max(1, d.refused))
 		}
@@ -586,18 +596,18 @@ func (d *dialogue) dropped(r *run, s *step, err error, reply smtp.Reply) error {
 }
 
 // retryGreylisted tries plain vectors that got a temporary refusal once more, with the same triplet, later.
-func (d *dialogue) retryGreylisted(r *run, all []*Attempt) error {
+func (d *dialogue) retryGreylisted(r *run) error {
 	var again []*step
 	var first time.Time
-	for _, a := range all {
+	for _, a := range r.all {
 		name, reply := a.last()
-		if a.Session == 0 || a.Route || a.Failure != "" || name != "RCPT" && name != "MAIL" || classify(a.stage(), reply, a.AuthOffered) != greylisted {
+		if a.Session == 0 || a.Route || a.OptIn || a.Source != "" || a.Failure != "" || name != "RCPT" && name != "MAIL" || classify(a.stage(), reply, a.AuthOffered) != greylisted {
 			continue
 		}
 		if first.IsZero() || a.Sent.Before(first) {
 			first = a.Sent
 		}
-		again = append(again, &step{helo: a.HELO, tls: a.TLS, from: a.From, kind: a.Vector[:1], attempts: []*Attempt{a}})
+		again = append(again, d.repeat(a))
 	}
 	if len(again) == 0 || r.settled["S"] {
 		return nil
@@ -610,78 +620,15 @@ func (d *dialogue) retryGreylisted(r *run, all []*Attempt) error {
 		return nil // the first answers stand
 	case <-timer.C:
 	}
-	return d.work(&run{normal: again, all: all, tries: make(map[*Attempt]int), settled: r.settled})
+	return d.work(&run{normal: again, all: r.all, tries: make(map[*Attempt]int), settled: r.settled})
 }
 
-// controls ask what tells a relay from a sink and a catch-all, once something was accepted. None of them reaches DATA.
-// A session that they end is not missed: the class then says that it could not be asked.
-func (d *dialogue) controls(r *run) error {
-	if d.asked || d.conclusive() || !slices.ContainsFunc(r.all, func(a *Attempt) bool { return a.Verdict() >= Accepted }) {
-		return nil
+// repeat is a step that makes an attempt once more as it was made.
+func (d *dialogue) repeat(a *Attempt) *step {
+	s := &step{way: d.way(a.TLS), helo: a.HELO, from: a.From, kind: a.Vector[:1], attempts: []*Attempt{a}}
+	if a.Params != "" {
+		s.params = " " + a.Params
 	}
-	d.asked = true
-	if d.session != nil && (d.refused >= d.limit()-2 || d.nonMail >= maxNonMail-1 || d.syntax >= maxSyntax) {
-		d.hangUp()
-	}
-	if err := d.ensure(&step{helo: d.names.hello, tls: d.implicit || d.needTLS}); err != nil || d.session == nil {
-		if errors.Is(err, errStopped) {
-			return err
-		}
-		return nil
-	}
-	if err := d.audit("control"); err != nil {
-		return err
-	}
-	if d.mailOpen {
-		if err := d.reset(); err != nil || d.session == nil {
-			d.cut()
-			return nil
-		}
-	}
-	c := d.p.controls(d.f.Addr.String(), d.f.Vantage, d.names)
-	ask := func(line string) (reply smtp.Reply, ok bool) {
-		if d.session == nil {
-			return reply, false
-		}
-		reply, err := d.cmd(line)
-		if err != nil || reply.Code == 421 {
-			d.cut()
-			return reply, false
-		}
-		if !reply.Positive() {
-			d.count(reply)
-		}
-		return reply, reply.Positive()
-	}
-	d.f.Nonsense, _ = ask(c.nonsense)
-	if _, ok := ask(c.mail); !ok {
-		return nil
-	}
-	d.mailOpen = true
-	if c.local != "" {
-		d.f.RandomLocal, _ = ask(c.local)
-	}
-	d.f.RandomForeign, _ = ask(c.foreign)
-	return nil
+	return s
 }
 
-// controlLines are the commands of the controls, in the order in which they are sent.
-type controlLines struct {
-	nonsense string // a recipient before any sender
-	mail     string
-	local    string // a local part that nobody has, at a domain of the target; empty if we know none
-	foreign  string // a recipient under .invalid (RFC 2606 2)
-}
-
-func (p *Prober) controls(endpoint, vantage string, n names) controlLines {
-	token := p.Canary.Token(p.Scan, endpoint, "control", vantage)
-	c := controlLines{
-		nonsense: "RCPT TO:<" + token + "@" + n.canary + ">",
-		mail:     "MAIL FROM:<" + token + "-b@" + n.canary + ">",
-		foreign:  "RCPT TO:<" + token + "@" + token + ".invalid>",
-	}
-	if own := n.own(); own != "" {
-		c.local = "RCPT TO:<" + p.Canary.Token(p.Scan, endpoint, "nobody", vantage) + "@" + own + ">"
-	}
-	return c
-}

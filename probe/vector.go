@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -14,17 +15,29 @@ import (
 //	{s} a sender's local part of ours  {O} a mail domain that the target serves
 //	{N} the target's host name         {T} the target's address literal (RFC 5321 4.1.3)
 //	{U} an existing local sender       {H} our own HELO name
+//	{M} a domain of ours that lists the target among its MX hosts
+//
+// Before may hold {plain}, {user} and {cram} as well: the random credentials of one try at AUTH.
 type Vector struct {
-	ID      string   `json:"id"`
-	HELO    []string `json:"helo,omitempty"` // what we claim to be; our own name if empty
-	From    []string `json:"from"`           // reverse-path, between the angle brackets
-	To      []string `json:"to"`             // all that follows "RCPT TO:"
-	TLS     bool     `json:"tls,omitempty"`  // after STARTTLS, or on an implicit TLS listener
-	Route   bool     `json:"route,omitempty"`
-	Odd     bool     `json:"odd,omitempty"` // a syntax error at strict servers, so few of them per connection
-	Ref     string   `json:"ref"`
-	When    string   `json:"when"`
-	Catches string   `json:"catches"`
+	ID      string   `json:"id" yaml:"id"`
+	HELO    []string `json:"helo,omitempty" yaml:"helo"` // what we claim to be; our own name if empty
+	From    []string `json:"from" yaml:"from"`           // reverse-path, between the angle brackets
+	To      []string `json:"to" yaml:"to"`               // all that follows "RCPT TO:"
+	TLS     bool     `json:"tls,omitempty" yaml:"tls"`   // after STARTTLS, or on an implicit TLS listener
+	Route   bool     `json:"route,omitempty" yaml:"route"`
+	Odd     bool     `json:"odd,omitempty" yaml:"odd"` // a syntax error at strict servers, so few of them per connection
+	Ref     string   `json:"ref" yaml:"ref"`
+	When    string   `json:"when" yaml:"when"`
+	Catches string   `json:"catches" yaml:"catches"`
+
+	MailParams string   `json:"mail_params,omitempty" yaml:"mail_params"` // what follows the reverse-path (RFC 5321 4.1.1.2)
+	Needs      string   `json:"needs,omitempty" yaml:"-"`                 // an EHLO keyword that must be offered, and a parameter of it
+	Before     []string `json:"before,omitempty" yaml:"-"`                // commands before MAIL; each must be answered 2yz or 3yz
+	Header     string   `json:"header,omitempty" yaml:"-"`                // a line before the greeting
+	Sources    bool     `json:"sources,omitempty" yaml:"-"`               // from each further source address and port
+	// OptIn is the word that selects the row, as it reaches beyond asking; empty: it is in the default table. Rows
+	// of one id are alternatives: the first that the server offers is tried, once.
+	OptIn string `json:"opt_in,omitempty" yaml:"-"`
 }
 
 const (
@@ -46,7 +59,7 @@ func Vectors() []Vector {
 	return []Vector{
 		plain("S1", []string{ourFrom}, false, "RFC 5321 3.6.1", "always", "plain open relay: trusted networks too wide, relay domains *, an anonymous connector for all"),
 		plain("S6", []string{"{s}@{O}"}, false, "RFC 2505 2.1", "a served mail domain is known", "relay permitted by the sender's domain, which anyone can forge"),
-		plain("S7", []string{"{U}", "postmaster@{O}", "postmaster@{N}", "root@{O}"}, false, "RFC 2142 5", "a served mail domain or host name is known", "relay permitted for any existing local sender"),
+		plain("S7", []string{"{U}", "postmaster@{O}", "postmaster@{N}", "root@{O}", "info@{O}", "abuse@{O}"}, false, "RFC 2142 5", "a served mail domain or host name is known", "relay permitted for any existing local sender"),
 		plain("S2", []string{""}, false, "RFC 5321 4.5.5", "always", "bounces relayed unchecked"),
 		{ID: "I1", HELO: []string{"{O}", "{N}", "localhost", "localhost.localdomain", "[127.0.0.1]"}, From: []string{ourFrom}, To: []string{plainTo}, Ref: "RFC 2505 2.1", When: "always; {O} and {N} when known", Catches: "trust in the HELO name: an access map permits it before the relay rule"},
 		plain("S4", []string{"{s}@{N}"}, false, "RFC 2505 2.1", "the host name is known", "relay permitted for the host's own name as sender"),
@@ -75,41 +88,69 @@ func Vectors() []Vector {
 		route("R11", []string{"<{C}!{t}>"}, true, "RFC 976 2.2", "always", "a bare bang path counts as local"),
 		route("R14", []string{"<{t}@{C}@>"}, true, "RFC 5321 4.1.2", "always", "an empty last domain"),
 		{ID: "R17", From: []string{ourFrom}, To: []string{"{t}@{C}", " <{t}@{C}>"}, Odd: true, Ref: "RFC 5321 4.1.1.3", When: "always", Catches: "a lax parser that skips the check: no angle brackets, a blank after the colon"},
+		plain1("R20", Vector{To: []string{"<{t}@{M}>"}, Ref: "RFC 5321 5.1", When: "a domain of ours lists the target among its MX hosts (canary.mx_names)", Catches: "a server that relays for every domain whose MX records name it, as anyone can write them"}),
+		plain1("R21", Vector{To: []string{"<{t}@ü.{C}>"}, MailParams: "SMTPUTF8", Needs: "SMTPUTF8", Ref: "RFC 6531 3.3", When: "SMTPUTF8 is offered; delivery needs a wildcard under {C}", Catches: "a domain in Unicode compared byte by byte with a list in ASCII"}),
+		plain1("I13", Vector{Sources: true, Ref: "RFC 2505 2.1", When: "further sources are configured", Catches: "trust in one address, or in the port that a connection comes from"}),
 		{ID: "I8", HELO: nil, From: nil, To: nil, Ref: "RFC 5321 4.5.4.2", When: "always", Catches: "listeners and address families with rules of their own: each address, port and family is a finding of its own, so nothing more is sent"},
+		{ID: "I10", Ref: "RFC 5321 4.5.4.2", When: "ports 10024 to 10026", Catches: "the port where a content filter hands mail back, forgotten on a public address: a finding of its own, so nothing more is sent"},
+		optIn("I2", "auth", "AUTH CRAM-MD5", []string{"AUTH CRAM-MD5", "{cram}"}, "RFC 2195", "any response to CRAM-MD5 is taken"),
+		optIn("I3", "auth", "AUTH PLAIN", []string{"AUTH PLAIN {plain}"}, "RFC 4616", "any user and password are taken"),
+		optIn("I3", "auth", "AUTH LOGIN", []string{"AUTH LOGIN", "{user}", "{user}"}, "RFC 4954 4", "the same, where LOGIN alone is offered"),
+		optIn("I4", "auth", "AUTH ANONYMOUS", []string{"AUTH ANONYMOUS {user}"}, "RFC 4505", "anonymous SASL was left on, and relays"),
+		optIn("I5", "xclient", "XCLIENT", []string{"XCLIENT ADDR=127.0.0.1", "EHLO {H}"}, "Postfix XCLIENT_README", "anyone may claim a trusted address by XCLIENT"),
+		{ID: "I6", From: []string{ourFrom}, To: []string{plainTo}, Header: "PROXY {proxy}", OptIn: "proxy", Ref: "PROXY protocol 1, 2.1", When: "+proxy", Catches: "the port behind a load balancer is reachable: anyone may claim a trusted address"},
+		{ID: "I9", From: []string{ourFrom}, To: []string{"{t}@{C}"}, OptIn: "qmtp", Ref: "QMTP and QMQP, D. J. Bernstein", When: "+qmtp, the service is QMTP or QMQP, and the scan goes as far as delivery: they have no way to ask without a message", Catches: "relays that speak no SMTP and that nobody remembers"},
+		{ID: "I11", OptIn: "smuggling", Ref: "CVE-2023-51764, CVE-2023-51765, CVE-2023-51766", When: "+smuggling, and a canary was taken", Catches: "an end of data that is none: a second message hides in the first. No relay, a weakness"},
+		{ID: "I12", OptIn: "injection", Ref: "CVE-2011-0411", When: "+injection, and STARTTLS is offered", Catches: "commands in clear are obeyed after STARTTLS. No relay, a weakness"},
 	}
 }
 
-// SelectVectors picks rows of a table: "default" and "all" are the whole table, an id adds that row, -id takes it away.
-func SelectVectors(table []Vector, words []string) ([]Vector, error) {
-	if len(words) == 0 {
-		return table, nil
+// plain1 is a row with our own sender and one recipient that is no route form.
+func plain1(id string, v Vector) Vector {
+	v.ID, v.From = id, []string{ourFrom}
+	if v.To == nil {
+		v.To = []string{plainTo}
 	}
-	chosen := make(map[string]bool)
-	known := func(id string) bool { return slices.ContainsFunc(table, func(v Vector) bool { return v.ID == id }) }
-	if strings.HasPrefix(words[0], "-") {
+	return v
+}
+
+func optIn(id, group, needs string, before []string, ref, catches string) Vector {
+	return Vector{ID: id, From: []string{ourFrom}, To: []string{plainTo}, Before: before, Needs: needs, OptIn: group, Ref: ref, When: "+" + group + ", " + needs + " is offered, and it does not relay without", Catches: catches}
+}
+
+// DefaultVectors are the rows that ask and do no more.
+func DefaultVectors() []Vector {
+	return slices.DeleteFunc(Vectors(), func(v Vector) bool { return v.OptIn != "" })
+}
+
+// SelectVectors picks rows of a table. Words are read from left to right: "default" is the rows that only ask, "all" the
+// whole table, +word the rows of an opt-in group, an id that row, -id or -word takes away. A list that begins with + or -
+// changes the default.
+func SelectVectors(table []Vector, words []string) ([]Vector, error) {
+	if len(words) == 0 || strings.HasPrefix(words[0], "-") || strings.HasPrefix(words[0], "+") {
 		words = append([]string{"default"}, words...)
 	}
+	chosen := make([]bool, len(table))
 	for _, w := range words {
 		id := strings.TrimLeft(w, "+-")
-		switch {
-		case w == "default" || w == "all":
-			for _, v := range table {
-				chosen[v.ID] = true
+		known := false
+		for i, v := range table {
+			if id == v.ID || id == v.OptIn || id == "all" || id == "default" && v.OptIn == "" {
+				chosen[i], known = !strings.HasPrefix(w, "-"), true
 			}
-		case !known(id):
+		}
+		if !known || id == "" {
 			return nil, fmt.Errorf("no vector %q: relaysweep vectors lists them", id)
-		default:
-			chosen[id] = !strings.HasPrefix(w, "-")
 		}
 	}
 	var out []Vector
-	for _, v := range table {
-		if chosen[v.ID] {
+	for i, v := range table {
+		if chosen[i] {
 			out = append(out, v)
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("no vectors are left to try")
+		return nil, errors.New("no vectors are left to try")
 	}
 	return out, nil
 }
@@ -120,8 +161,10 @@ type names struct {
 	domains []string // {O}
 	hosts   []string // {N}
 	senders []string // {U}
+	mxNames []string // {M}
 	hello   string   // {H}
 	addr    netip.Addr
+	sources []netip.AddrPort // further ones
 }
 
 // own is a domain that the target serves, as far as we know; empty if we do not.
@@ -142,7 +185,7 @@ func literal(a netip.Addr) string {
 	return "[" + a.String() + "]"
 }
 
-// expand replaces all placeholders but {t}, once for each value. At most two domains, one host and three senders are
+// expand replaces all placeholders but {t}, once for each value. At most two domains, one host and eight senders are
 // used, so that the number of attempts stays within what servers bear.
 func (n names) expand(form string) []string {
 	out := []string{form}
@@ -153,7 +196,8 @@ func (n names) expand(form string) []string {
 		{"{C}", []string{n.canary}},
 		{"{O}", firstN(n.domains, 2)},
 		{"{N}", firstN(n.hosts, 1)},
-		{"{U}", firstN(n.senders, 3)},
+		{"{U}", firstN(n.senders, 8)},
+		{"{M}", firstN(n.mxNames, 2)},
 		{"{H}", []string{n.hello}},
 		{"{T}", []string{literal(n.addr)}},
 		{"{s}", []string{"relaysweep"}},
@@ -175,79 +219,3 @@ func (n names) expand(form string) []string {
 }
 
 func firstN(s []string, n int) []string { return s[:min(n, len(s))] }
-
-// step is one transaction: who we claim to be, the sender, and attempts that differ in the recipient alone.
-type step struct {
-	helo     string
-	tls      bool
-	from     string
-	odd      bool
-	kind     string // attempts of one kind need one 354 between them
-	attempts []*Attempt
-}
-
-// steps expands a table for one server. token makes an attempt's canary token from a name that is unique in the
-// finding. Recipients with the same sender share a transaction.
-func steps(table []Vector, n names, token func(name string) string) (normal, odd []*step) {
-	seen := make(map[string]bool)
-	add := func(v Vector, helo, from, to string, form int) {
-		key := fmt.Sprint(helo, "|", v.TLS, "|", from, "|", to)
-		if seen[key] {
-			return
-		}
-		seen[key] = true
-		name := v.ID
-		if form > 0 {
-			name = fmt.Sprintf("%s.%d", v.ID, form+1)
-		}
-		t := token(name)
-		a := &Attempt{
-			Vector: v.ID, Form: name, HELO: helo, TLS: v.TLS, Canary: t, Route: v.Route, Odd: v.Odd,
-			From: strings.ReplaceAll(from, "{t}", t), To: strings.ReplaceAll(to, "{t}", t),
-		}
-		a.Forged = from != strings.ReplaceAll(ourFrom, "{C}", n.canary) && v.ID != "S10"
-		kind := v.ID[:1]
-		if v.TLS {
-			kind = "TLS"
-		}
-		list := &normal
-		if v.Odd {
-			list = &odd
-		}
-		shared := v.Route || v.ID == "R17"
-		if shared {
-			for _, s := range *list {
-				if s.kind == kind && s.helo == helo && s.tls == v.TLS {
-					a.From = s.attempts[0].From
-					s.attempts = append(s.attempts, a)
-					return
-				}
-			}
-		}
-		*list = append(*list, &step{helo: helo, tls: v.TLS, from: a.From, odd: v.Odd, kind: kind, attempts: []*Attempt{a}})
-	}
-	for _, v := range table {
-		helos := v.HELO
-		if len(helos) == 0 {
-			helos = []string{"{H}"}
-		}
-		form := 0
-		for _, h := range helos {
-			for _, helo := range n.expand(h) {
-				for _, f := range v.From {
-					for _, from := range n.expand(f) {
-						for _, r := range v.To {
-							for _, to := range n.expand(r) {
-								add(v, helo, from, to, form)
-								form++
-							}
-						}
-					}
-				}
-			}
-		}
-	}
-	// The longest step first: it is spread over many connections, and the others fill what is left.
-	slices.SortStableFunc(odd, func(a, b *step) int { return len(b.attempts) - len(a.attempts) })
-	return normal, odd
-}

@@ -53,33 +53,8 @@ func (a *Attempt) Verdict() Verdict { v, _ := a.judge(); return v }
 // Reason says in a few words why.
 func (a *Attempt) Reason() string { _, r := a.judge(); return r }
 
-// judge computes verdict and reason. Both are asked for often, so the last answer is kept with what it was made of.
+// judge computes verdict and reason.
 func (a *Attempt) judge() (Verdict, string) {
-	_, last := a.last()
-	made := judgement{delivered: a.Delivered, failure: a.Failure, stage: a.stage(), code: last.Code}
-	if len(last.Lines) > 0 {
-		made.text = last.Lines[0]
-	}
-	made.verdict, made.reason = a.kept.verdict, a.kept.reason
-	if made == a.kept && made.reason != "" {
-		return made.verdict, made.reason
-	}
-	made.verdict, made.reason = a.compute()
-	a.kept = made
-	return made.verdict, made.reason
-}
-
-// judgement is a verdict with what it was made of.
-type judgement struct {
-	delivered     bool
-	failure, text string
-	stage         stage
-	code          int
-	verdict       Verdict
-	reason        string
-}
-
-func (a *Attempt) compute() (Verdict, string) {
 	switch {
 	case a.Delivered:
 		return Delivered, "the canary came home"
@@ -101,6 +76,11 @@ func (a *Attempt) compute() (Verdict, string) {
 		return Unknown, "the server hung up after MAIL"
 	case a.Mail.Code != 0:
 		return rejected(atMail, a.Mail, a)
+	case len(a.Before) > 0:
+		if _, r := a.last(); r.Code >= 500 {
+			return Refused, "refused before MAIL: " + short(r)
+		}
+		return Unknown, "it came to no MAIL: " + short(a.Before[len(a.Before)-1].Reply)
 	}
 	return Unknown, "not tried"
 }

@@ -1,6 +1,9 @@
 package smtp
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Extensions are the keywords of an EHLO reply with their parameters, upper case (RFC 5321 4.1.1.1).
 type Extensions map[string]string
@@ -30,3 +33,10 @@ func ParseExtensions(r Reply) Extensions {
 
 // Has reports whether a keyword was offered.
 func (x Extensions) Has(keyword string) bool { _, ok := x[keyword]; return ok }
+
+// Lists reports whether a keyword was offered, and with it a parameter where one is named: "AUTH ANONYMOUS".
+func (x Extensions) Lists(want string) bool {
+	keyword, param, _ := strings.Cut(want, " ")
+	params, ok := x[keyword]
+	return ok && (param == "" || slices.Contains(strings.Fields(params), param))
+}

@@ -157,6 +157,15 @@ func (c *Conn) Cmd(ctx context.Context, line string) (Reply, error) {
 	return r, err
 }
 
+// Send sends a line that has no reply of its own: a PROXY protocol header before the greeting.
+func (c *Conn) Send(ctx context.Context, line string) error {
+	if strings.ContainsAny(line, "\r\n") {
+		return errLine
+	}
+	c.sent++
+	return c.write(ctx, []byte(line+"\r\n"), line)
+}
+
 // Message sends message content after a 354 and reads the reply to the final dot. Lines are ended by CRLF and dots are
 // stuffed (RFC 5321 4.5.2). The transcript notes the number of bytes, and the content, which is our own.
 func (c *Conn) Message(ctx context.Context, content []byte) (Reply, error) {
@@ -179,6 +188,41 @@ func (c *Conn) Message(ctx context.Context, content []byte) (Reply, error) {
 		return Reply{}, err
 	}
 	return c.reply(ctx, 2*c.limits.Reply)
+}
+
+// CmdWith sends a command and a second one in the same segment, and reads the reply to the first. What the server makes
+// of the second is for the caller to see.
+func (c *Conn) CmdWith(ctx context.Context, line, behind string) (Reply, error) {
+	if strings.ContainsAny(line+behind, "\r\n") {
+		return Reply{}, errLine
+	}
+	c.sent += 2
+	if err := c.write(ctx, []byte(line+"\r\n"+behind+"\r\n"), line); err != nil {
+		return Reply{}, err
+	}
+	c.log.client(behind)
+	return c.reply(ctx, c.limits.Reply)
+}
+
+// FalseEnd sends message content after a 354 with an end that is none, and waits whether the server answers it. Only if
+// it does not, the true end is sent (RFC 5321 4.1.1.4).
+func (c *Conn) FalseEnd(ctx context.Context, content []byte, end string, wait time.Duration) (early, last Reply, err error) {
+	content = bytes.TrimRight(content, "\r\n")
+	c.log.note("%d bytes of content, ended by %q", len(content), end)
+	if err := c.write(ctx, append(bytes.Clone(content), end...), ""); err != nil {
+		return Reply{}, Reply{}, err
+	}
+	stop := c.watch(ctx, wait)
+	early, err = c.readReply()
+	stop()
+	if err == nil || !errors.Is(err, ErrSilent) || ctx.Err() != nil {
+		return early, Reply{}, err
+	}
+	if err := c.write(ctx, []byte("\r\n.\r\n"), "."); err != nil {
+		return Reply{}, Reply{}, err
+	}
+	last, err = c.reply(ctx, 2*c.limits.Reply)
+	return Reply{}, last, err
 }
 
 // Handshake starts TLS on the connection: at once on an implicit TLS port, or after a 220 to STARTTLS.
