@@ -163,7 +163,7 @@ func rejected(at stage, r smtp.Reply, a *Attempt) (Verdict, string) {
 		return Unknown, "refused because of the scanner: " + short(r)
 	case syntaxError:
 		// A form that is no address there cannot relay; a plain one that is refused so is our trouble.
-		if a.Odd || a.Route || at == atMail && a.Forged {
+		if a.Odd || a.Route || a.Params != "" || at == atMail && a.Forged {
 			return Refused, text
 		}
 		return Unknown, text

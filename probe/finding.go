@@ -82,6 +82,7 @@ type Attempt struct {
 	Session     int    // index into Sessions, plus one; 0: not tried
 	Sent        time.Time
 	Delivered   bool
+	Bounced     bool // a bounce of its canary came home
 	Home        *Delivery
 }
 

@@ -45,6 +45,9 @@ func (d *dialogue) relayTest() error {
 		err = d.retryGreylisted(r)
 	}
 	if err == nil && !r.settled["S"] && d.f.Cut == "" {
+		for _, s := range beyond {
+			s.tls = s.tls || d.needTLS
+		}
 		r.normal = beyond
 		err = d.work(r)
 	}
@@ -601,13 +604,13 @@ func (d *dialogue) retryGreylisted(r *run) error {
 	var first time.Time
 	for _, a := range r.all {
 		name, reply := a.last()
-		if a.Session == 0 || a.Route || a.OptIn || a.Source != "" || a.Failure != "" || name != "RCPT" && name != "MAIL" || classify(a.stage(), reply, a.AuthOffered) != greylisted {
+		if a.Session == 0 || a.OptIn || a.Source != "" || a.Failure != "" || name != "RCPT" && name != "MAIL" || classify(a.stage(), reply, a.AuthOffered) != greylisted {
 			continue
 		}
 		if first.IsZero() || a.Sent.Before(first) {
 			first = a.Sent
 		}
-		again = append(again, d.repeat(a))
+		again = d.repeatWith(again, a)
 	}
 	if len(again) == 0 || r.settled["S"] {
 		return nil
@@ -621,6 +624,18 @@ func (d *dialogue) retryGreylisted(r *run) error {
 	case <-timer.C:
 	}
 	return d.work(&run{normal: again, all: r.all, tries: make(map[*Attempt]int), settled: r.settled})
+}
+
+// repeatWith adds an attempt to the step that has its sender, or a step to the list.
+func (d *dialogue) repeatWith(list []*step, a *Attempt) []*step {
+	n := d.repeat(a)
+	for _, s := range list {
+		if s.way == n.way && s.helo == n.helo && s.from == n.from && s.params == n.params && s.kind == n.kind && s.attempts[0].To != a.To {
+			s.attempts = append(s.attempts, a)
+			return list
+		}
+	}
+	return append(list, n)
 }
 
 // repeat is a step that makes an attempt once more as it was made.

@@ -101,6 +101,9 @@ func (d *dialogue) open(s *step) (_ *session, again bool, _ error) {
 	}
 	if d.implicit {
 		if err := d.handshake(c, "implicit"); err != nil {
+			if claim && d.ctx.Err() == nil {
+				return fail(false, &headerRefused{err: err})
+			}
 			return fail(true, fmt.Errorf("%w: %w", errGone, err))
 		}
 	}
@@ -115,14 +118,12 @@ func (d *dialogue) open(s *step) (_ *session, again bool, _ error) {
 	if g.Code != 220 {
 		return fail(true, fmt.Errorf("%w: %s", errGone, short(g)))
 	}
-	if claim { // a server that took the header for a command says so now
-		r, err := c.Cmd(d.ctx, "EHLO "+s.helo)
-		if err != nil || r.Code/100 != 2 {
-			return fail(false, &headerRefused{r, err})
-		}
-		return d.opened(c, s, g, smtp.ParseExtensions(r)), false, nil
-	}
+	byHELO := d.useHELO
 	opened, r, err := d.hello1(c, s.helo)
+	if claim && d.ctx.Err() == nil && (err != nil || opened == nil || opened.helos > 1) {
+		d.useHELO = byHELO
+		return fail(false, &headerRefused{r, err}) // it took the header for a command: the replies are one behind
+	}
 	if err != nil {
 		return fail(true, fmt.Errorf("%w: %w", errGone, err))
 	}
@@ -135,11 +136,6 @@ func (d *dialogue) open(s *step) (_ *session, again bool, _ error) {
 		return d.upgrade(opened, s, fail)
 	}
 	return opened, false, nil
-}
-
-// opened is a session after EHLO.
-func (d *dialogue) opened(c *smtp.Conn, s *step, greeting smtp.Reply, ext smtp.Extensions) *session {
-	return &session{conn: c, way: way{tls: d.implicit, header: s.header, source: s.source}, helo: s.helo, ext: ext, helos: 1, greeting: greeting}
 }
 
 // headerRefused: what came before the greeting was not taken for a header.

@@ -1,6 +1,9 @@
 package probe
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Verdict is what an attempt, or a finding, proves. It is a ladder: the greatest attempt decides.
 type Verdict int8
@@ -129,29 +132,68 @@ func (f *Finding) classify() (Class, string) {
 	case verdict == Delivered:
 		return Relay, "the canary came home: " + f.because(verdict)
 	case plain >= Accepted:
-		switch {
-		case f.Nonsense.Positive():
-			return Sink, "it says yes even to RCPT without MAIL, as no mail server does: " + short(f.Nonsense)
-		case f.Service.Kind == "sink":
-			return Sink, f.Service.Product + " takes everything and is made to deliver nothing"
-		case verdict == Queued && f.RandomLocal.Positive() && f.RandomForeign.Positive():
-			return Sink, "it takes every address and the canary has not come home: a sink, a queue, or no way out"
-		}
-		return Relay, f.because(verdict)
+		return f.classifyPlain(verdict)
 	case route >= Accepted:
-		switch {
-		case f.RandomLocal.Positive():
-			return CatchAll, "any local name is accepted there, so route forms may be local names: only a delivery can tell"
-		case f.RandomLocal.Code == 0:
-			return Undetermined, "route forms are accepted; whether as local names could not be asked: " + f.because(verdict)
-		}
-		return Relay, f.because(verdict)
+		return f.classifyRoute(verdict)
 	case f.wantsAuth():
 		return AuthOnly, "it asks for authentication before it relays"
 	case verdict == Refused:
 		return ClosedRelay, "every vector was refused"
 	}
 	return Undetermined, f.doubt()
+}
+
+// classifyPlain judges a server that took a foreign address as it is.
+func (f *Finding) classifyPlain(verdict Verdict) (Class, string) {
+	switch {
+	case f.Nonsense.Positive():
+		return Sink, "it says yes even to RCPT without MAIL, as no mail server does: " + short(f.Nonsense)
+	case f.Service.Kind == "sink":
+		return Sink, f.Service.Product + " takes everything and is made to deliver nothing"
+	case verdict == Queued && f.bounced():
+		return Sink, "it took the canary and sent a bounce: it accepts, then bounces (backscatter)"
+	case verdict == Queued:
+		return Sink, "it took the canary, which has not come home: it holds or drops it, or cannot get out: " + f.because(verdict)
+	case f.Suspected() != "":
+		return Relay, f.because(verdict) + "; it takes every address, so it may be a sink: only a delivery can tell"
+	case f.OtherIdentity.Code >= 400:
+		return Relay, f.because(verdict) + "; it refused another name and sender, so it trusts ours: " + short(f.OtherIdentity)
+	}
+	return Relay, f.because(verdict)
+}
+
+// classifyRoute judges a server that took foreign addresses as route forms only.
+func (f *Finding) classifyRoute(verdict Verdict) (Class, string) {
+	switch {
+	case verdict == Queued && f.bounced():
+		return CatchAll, "it took the canary as a local name and sent a bounce: it accepts, then bounces (backscatter)"
+	case verdict == Queued:
+		return CatchAll, "it took the canary in a route form, and the canary has not come home: it may be a local name there"
+	case f.Service.Product == "Postfix" && f.opens("R1", "R7", "R12"):
+		// Postfix takes such forms from strangers only with allow_untrusted_routing = yes (postconf(5)).
+		return Relay, f.because(verdict) + "; Postfix refuses such routes unless it is told to hand them on"
+	case f.RandomLocal.Positive():
+		return CatchAll, "any local name is accepted there, so route forms may be local names: only a delivery can tell"
+	case f.RandomLocal.Code == 0:
+		return Undetermined, "route forms are accepted; whether as local names could not be asked: " + f.because(verdict)
+	}
+	return Relay, f.because(verdict)
+}
+
+// Suspected names a class that a relay may belong to as well, as far as a scan can tell that stops before delivery.
+func (f *Finding) Suspected() Class {
+	if v := f.Verdict(); v >= Accepted && v < Queued && f.best(false) >= Accepted && f.RandomLocal.Positive() && f.RandomForeign.Positive() {
+		return Sink
+	}
+	return ""
+}
+
+func (f *Finding) bounced() bool {
+	return slices.ContainsFunc(f.Attempts, func(a Attempt) bool { return a.Bounced })
+}
+
+func (f *Finding) opens(ids ...string) bool {
+	return slices.ContainsFunc(f.Attempts, func(a Attempt) bool { return slices.Contains(ids, a.Vector) && a.Verdict() >= Accepted })
 }
 
 // best is the greatest verdict among route forms, or among all others.
@@ -205,7 +247,7 @@ func (f *Finding) wantsAuth() bool {
 	n, all := 0, 0
 	for i := range f.Attempts {
 		a := &f.Attempts[i]
-		if a.Route || a.Failure != "" {
+		if a.Route || a.OptIn || a.Failure != "" {
 			continue
 		}
 		all++

@@ -82,7 +82,7 @@ func findings() []probe.Finding {
 	six := finding("[2001:db8:51:1111:2222:3333:4444:5555]:25", "D. J. Bernstein", "qmail", "", "six.org.example", attempt("S1", "rs-eeeeeeeeeeeeeeeeeeee", ok, taken, goAhead))
 	sink := finding("198.51.100.14:1025", "MailHog", "MailHog", "", "mailhog.example", attempt("S1", "rs-ffffffffffffffffffff", ok, taken, goAhead))
 	sink.Service.Kind = "sink"
-	catchAll := finding("198.51.100.15:25", "Postfix", "Postfix", "", "all.org.example", attempt("S1", "rs-gggggggggggggggggggg", ok, denied), attempt("R1", "rs-gggggggggggggggggggh", ok, taken, goAhead))
+	catchAll := finding("198.51.100.15:25", "Postfix", "Postfix", "", "all.org.example", attempt("S1", "rs-gggggggggggggggggggg", ok, denied), attempt("R15", "rs-gggggggggggggggggggh", ok, taken, goAhead))
 	catchAll.RandomLocal = taken
 	authOnly := finding("198.51.100.16:587", "Postfix", "Postfix", "", "smtp.org.example", attempt("S1", "rs-hhhhhhhhhhhhhhhhhhhh", needAuth))
 	authOnly.Extensions = []string{"8BITMIME", "AUTH PLAIN LOGIN", "STARTTLS"}

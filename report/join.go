@@ -46,6 +46,7 @@ func join(findings []probe.Finding, deliveries []probe.Delivery) (arrivals []Arr
 			switch {
 			case d.Bounce:
 				bounces[p.finding] = append(bounces[p.finding], d)
+				a.Bounced = true
 			case a.Home == nil: // the first one counts: greylisting and lost replies make servers send twice
 				a.Delivered, a.Home = true, &d
 			}

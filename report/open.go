@@ -42,7 +42,9 @@ func (r *Report) openProof() []string {
 				queued++
 			}
 		}
-		if queued > 0 {
+		if queued > 0 && r.proofless() {
+			out = append(out, fmt.Sprintf("%s took a canary, and none came home from anywhere. Make sure that the servers can reach the sink by the MX record of %s; until then these may be relays.", plural(queued, "server"), raw(r.Scan.CanaryDomain)))
+		} else if queued > 0 {
 			out = append(out, fmt.Sprintf("%s took a canary that has not come home. It may still come: queues and greylisting delay mail for hours.", plural(queued, "server")))
 		}
 	}

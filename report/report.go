@@ -160,11 +160,12 @@ func (r *Report) judge(f probe.Finding, bounces []probe.Delivery) Entry {
 	if !spoken(&f) {
 		e.Class = probe.Undetermined // nothing was asked, so nothing was learnt
 	}
+	if e.Class == probe.Sink && e.Verdict == probe.Queued && r.proofless() {
+		e.Class = probe.Undetermined // the sink may be out of reach, and this a relay
+		e.Reason += "; no canary came home from anywhere, so that proves nothing"
+	}
 	if home := firstHome(&f); home != nil {
 		e.Reason = provenBy(home)
-	}
-	if len(bounces) > 0 && e.Verdict < probe.Delivered {
-		e.Reason += "; a bounce came back, so it may take mail and refuse it later"
 	}
 	if f.SMTP() {
 		e.Weak = weaknesses(&f, r.Scan.time())
@@ -174,6 +175,11 @@ func (r *Report) judge(f probe.Finding, bounces []probe.Delivery) Entry {
 	e.Title = title(&e, inside)
 	e.Fix = fixFor(&e, &r.Scan, inside)
 	return e
+}
+
+// proofless reports whether canaries were sent for delivery, and none came home from any server.
+func (r *Report) proofless() bool {
+	return r.Scan.stopAt() == probe.Delivered && len(r.Arrivals) == 0
 }
 
 // inside reports whether a finding was seen from a vantage that servers may trust by design.
@@ -203,7 +209,7 @@ func (r *Report) only(keep func(*Entry) bool) []Entry {
 func (e *Entry) exposed() bool { return e.Class == probe.Relay && e.Verdict >= probe.Accepted }
 
 func (e *Entry) mayRelay() bool {
-	return (e.Class == probe.CatchAll || e.Class == probe.Undetermined) && e.Verdict >= probe.Accepted
+	return (e.Class == probe.CatchAll || e.Class == probe.Undetermined) && e.Verdict >= probe.Accepted || e.Class == probe.Sink && e.Verdict == probe.Queued
 }
 
 // mail reports whether the entry belongs among the mail services.

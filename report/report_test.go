@@ -126,7 +126,7 @@ func TestSeverity(t *testing.T) {
 		inside     Severity
 	}{
 		{"delivered", relay(ok, taken, goAhead, queued), home, Critical, High},
-		{"queued", relay(ok, taken, goAhead, queued), nil, High, Medium},
+		{"queued, and not home", relay(ok, taken, goAhead, queued), nil, Medium, Low},
 		{"ready", relay(ok, taken, goAhead), nil, High, Medium},
 		{"accepted", relay(ok, taken), nil, Medium, Low},
 		{"routes ready at a catch-all", routes(taken, ok, taken, goAhead), nil, Medium, Low},
@@ -274,7 +274,7 @@ func TestLeftOpen(t *testing.T) {
 		{"no canary domain, stopped at ready", quiet(), []string{"RFC 2606", "stop_at: ready", "No IPv6", "Only ports 25"}, []string{"kept silent"}},
 		{"everything", full(), []string{"earlier scan's", "could not be judged", "kept silent", "3 targets in scope were not attempted", "our side", "excluded", "IPv6 was looked at only", "LMTP", "No login"}, []string{"RFC 2606", "stop_at"}},
 		{"nothing was said", discoverOnly, []string{"Nothing was said"}, []string{"RFC 2606", "No login"}},
-		{"a canary is still out", queuedOnly, []string{"1 server took a canary that has not come home"}, nil},
+		{"a canary is still out", queuedOnly, []string{"1 server took a canary, and none came home from anywhere"}, nil},
 		{"stopped at the recipient", New(Input{Scan: accepted, Findings: findings()}), []string{"stop_at: accepted"}, nil},
 	} {
 		text := strings.Join(test.r.Open, "\n")
@@ -306,10 +306,10 @@ func TestHeadline(t *testing.T) {
 		want []string
 	}{
 		{"relays", full(), []string{"5 openings expose relays, seen from internet"}},
-		{"one relay", New(Input{Scan: scan(), Findings: findings()[4:5]}), []string{"1 opening exposes a relay, seen from internet"}},
+		{"one relay", New(Input{Scan: scan(), Findings: findings()[4:5], Deliveries: deliveries()}), []string{"1 opening exposes a relay, seen from internet"}},
 		{"none", quiet(), []string{"No opening exposes a relay, seen from internet, as far as this scan could see."}},
-		{"inside", New(Input{Scan: inside, Findings: fs[4:5]}), []string{"1 opening relays for inside (dmz)"}},
-		{"two vantages", New(Input{Scan: scan(), Findings: many[4:]}), []string{"4 openings expose relays, seen from internet", "1 opening exposes a relay, seen from dmz"}},
+		{"inside", New(Input{Scan: inside, Findings: fs[4:5], Deliveries: deliveries()}), []string{"1 opening relays for inside (dmz)"}},
+		{"two vantages", New(Input{Scan: scan(), Findings: many[4:], Deliveries: deliveries()}), []string{"5 openings expose relays, seen from internet", "1 opening exposes a relay, seen from dmz"}},
 		{"no mail server", New(Input{Scan: scan(), Findings: findings()[:1]}), []string{"No mail server answered, seen from internet, as far as this scan could see."}},
 		{"nothing", New(Input{}), []string{"No opening was found, as far as this scan could see."}},
 	} {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"relaysweep/probe"
+	"relaysweep/probe/smtp"
 )
 
 // Severity says how soon a finding wants attention.
@@ -57,6 +58,8 @@ func rank(e *Entry, inside bool) Severity {
 		}
 	case probe.CatchAll, probe.Undetermined:
 		switch {
+		case e.Verdict >= probe.Queued:
+			s = High
 		case e.Verdict >= probe.Ready:
 			s = Medium
 		case !spoken(&e.Finding):
@@ -65,7 +68,10 @@ func rank(e *Entry, inside bool) Severity {
 			return Low
 		}
 	case probe.Sink:
-		return Low
+		if e.Verdict < probe.Queued {
+			return Low
+		}
+		s = Medium // it took a message for a foreign address; where that is now is not known
 	case probe.AuthOnly, probe.ClosedRelay:
 		if len(e.Weak) > 0 {
 			return Low
@@ -102,7 +108,13 @@ func title(e *Entry, inside bool) string {
 	case probe.CatchAll:
 		return "takes any local name, and with it forms that may route mail onwards"
 	case probe.Sink:
-		return "takes everything: a forgotten test or trap server"
+		switch {
+		case e.Verdict < probe.Queued:
+			return "takes everything: a forgotten test or trap server"
+		case len(e.Bounces) > 0:
+			return "accepts mail for foreign addresses, then bounces it (backscatter)"
+		}
+		return "took a message for a foreign address that has not come home: held, dropped, or no way out"
 	case probe.AuthOnly:
 		return weakTitle("relays after authentication only", e.Weak)
 	case probe.ClosedRelay:
@@ -118,6 +130,8 @@ func title(e *Entry, inside bool) string {
 		}
 	}
 	switch {
+	case e.Verdict >= probe.Queued:
+		return "may relay: it took a message for a foreign address, which has not come home"
 	case e.Verdict >= probe.Accepted:
 		return "may relay: it took forms that could not be told from local names"
 	case !spoken(&e.Finding):
@@ -144,6 +158,21 @@ func weaknesses(f *probe.Finding, at time.Time) []string {
 	}
 	if s := outOfSupport(f, at); s != "" {
 		out = append(out, s)
+	}
+	if _, ok := smtp.ParseExtensions(smtp.Reply{Lines: f.EHLO})["XCLIENT"]; ok {
+		out = append(out, "it offers XCLIENT to us: whoever reaches it may claim any address (vector I5)")
+	}
+	if p := f.Addr.Port(); p >= 10024 && p <= 10026 {
+		out = append(out, "the port is one where content filters hand mail back, meant for the server itself (vector I10)")
+	}
+	if f.Behind != "" {
+		out = append(out, "it takes a PROXY header from us: whoever reaches it may claim any address (vector I6)")
+	}
+	if len(f.EndsData) > 0 {
+		out = append(out, "it takes a false end of data, so that messages can be smuggled (vector I11): "+strings.Join(f.EndsData, " "))
+	}
+	if f.Injected {
+		out = append(out, "it obeys commands that were sent in clear behind STARTTLS (vector I12)")
 	}
 	return out
 }

@@ -10,7 +10,8 @@ PYTHON = [sys.executable, "-B"]     # -B: no bytecode into the source tree
 # Mounts, host name and processes of our own, all gone when the `unshare` process ends, however it ends.
 UNSHARE = ["unshare", "--mount", "--uts", "--pid", "--propagation", "private", "--fork", "--kill-child=KILL"]
 
-OUTSIDE, FIREWALL, ORGANISATION, INSIDE = NAMESPACES = ("rsl-out", "rsl-fw", "rsl-org", "rsl-in")
+PREFIX = os.environ.get("RELAYSWEEP_LAB_PREFIX") or "rsl"       # of the namespaces' names: two labs can be up side by side
+OUTSIDE, FIREWALL, ORGANISATION, INSIDE = NAMESPACES = tuple(f"{PREFIX}-{n}" for n in ("out", "fw", "org", "in"))
 VANTAGES = {"outside": OUTSIDE, "inside": INSIDE}
 SCANNER = {"outside": "203.0.113.10", "inside": "10.20.250.10"}
 RESOLVER = {"outside": "203.0.113.53", "inside": "10.20.1.53"}

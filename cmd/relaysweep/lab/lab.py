@@ -19,8 +19,7 @@ import argparse, fcntl, json, os, shutil, signal, subprocess, time
 import cases, compare, net, roots, truth
 from common import *
 
-PIDFILE = "/run/relaysweep-lab.pid"     # of the one lab that can be up: the namespaces' names are fixed
-LOCKFILE = "/run/relaysweep-lab.lock"
+PIDFILE, LOCKFILE = (f"/run/relaysweep-lab-{PREFIX}.{end}" for end in ("pid", "lock"))     # of the lab with these namespaces
 CHILDREN = {}
 TOOLS = {"ip": "iproute2", "nft": "nftables", "openssl": "openssl", "unshare": "util-linux", "setpriv": "util-linux"}
 

@@ -8,7 +8,7 @@ import os
 import cases
 from common import *
 
-CABLED = (OUTSIDE, ORGANISATION, INSIDE)     # to the firewall
+CABLES = {OUTSIDE: "out0", ORGANISATION: "org0", INSIDE: "in0"}      # to the firewall
 
 def ruleset():
     """The firewall of the organisation, in the language of nft."""
@@ -45,11 +45,11 @@ def up():
     for n in NAMESPACES:
         sh("ip", "netns", "add", n)
     # Both ends of every cable are made inside namespaces.
-    batch(FIREWALL, "link set lo up", *(f"link add {n[4:]}0 type veth peer name eth0 netns {n}" for n in CABLED))
+    batch(FIREWALL, "link set lo up", *(f"link add {end} type veth peer name eth0 netns {n}" for n, end in CABLES.items()))
     batch(FIREWALL, "addr add 203.0.113.1/24 dev out0", "addr add 2001:db8:113::1/64 dev out0 nodad",
           "addr add 198.51.100.1/24 dev org0", "addr add 10.20.1.1/24 dev org0", "addr add 2001:db8:51::1/64 dev org0 nodad",
           "addr add 10.20.250.1/24 dev in0", "addr add 2001:db8:250::1/64 dev in0 nodad",
-          *(f"link set {n[4:]}0 up" for n in CABLED))
+          *(f"link set {end} up" for end in CABLES.values()))
     host(OUTSIDE, "203.0.113.1", "2001:db8:113::1", [SCANNER["outside"], CANARY, RESOLVER["outside"], "2001:db8:113::10"])
     host(INSIDE, "10.20.250.1", "2001:db8:250::1", [SCANNER["inside"], "2001:db8:250::10"])
     servers = {c.ip for c in cases.CASES} - cases.NO_HOST
