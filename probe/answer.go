@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -47,12 +46,11 @@ type phrase struct {
 	codes  string // first digits, separated by blanks; empty: any refusal
 	text   string // RE2, over the lower-case text without addresses
 	answer answer
-	re     *regexp.Regexp
 }
 
 // phrases is ordered: what is certain first. Sources: RELAY.md 2a and 3 in the project's notes; RFC 3207 4 and RFC 4954
 // 4 and 6 for 530; Postfix postconf(5), Exim's default ACLs, sendmail's cf/README, Exchange NDR lists, qmail-smtpd(8).
-var phrases = compile([]phrase{
+var phrases = []phrase{
 	{at: anywhere, codes: "530 538 554 550 451", text: `must issue a? ?starttls|starttls (command )?first|starttls is required|tls (is )?required|encryption required|needs? (to use )?(starttls|tls|encryption)|require.{0,20}(starttls|tls encryption)`, answer: tlsNeeded},
 	{at: anywhere, text: `\bdmarc\b|\bdkim\b`, answer: senderRefused}, // "unauthenticated" in these is no call for AUTH
 	{at: anywhere, text: `issue an auth command first|auth(entication)? (is )?required|requires? (smtp )?auth|must (first )?(be )?auth|please (log ?in|auth)|not (been )?authenticated|must log ?in|authenticate (first|before)|smtp auth|need to auth|unauthenticated|check mail before sending|pop before smtp|auth first`, answer: authNeeded},
@@ -69,16 +67,16 @@ var phrases = compile([]phrase{
 	{at: atRcpt | atEnd, text: `restricted characters|sender.specified routing|routing (not|is not|denied|forbidden)|source rout|percent|illegal (route|routing|character)|bang|uucp|explicit rout|address (syntax|format)|malformed|bad (recipient )?address syntax|invalid address|not allowed in address|domain literal|missing or malformed|illegal address|mailbox name (not allowed|syntax)|local.part`, answer: routeRefused},
 	{at: atRcpt | atEnd, text: `user unknown|unknown (user|recipient|local)|no such (user|mailbox|recipient|person|address|account)|mailbox (unavailable|unknown|not found|does not exist)|recipient (address rejected|rejected|unknown|not found|refused|does not)|does ?n(o|')t (exist|have (an )?account)|invalid (recipient|mailbox|user)|not a valid (mailbox|recipient|user)|address (unknown|rejected|does not exist)|no mailbox|user doesn't|unknown address|recipient denied`, answer: recipientBad},
 	{at: anywhere, codes: "4", text: `try again|later|come back|temporar|deferred|delayed`, answer: greylisted},
-})
-
-func compile(rows []phrase) []phrase {
-	for i := range rows {
-		rows[i].re = regexp.MustCompile(rows[i].text)
-	}
-	return rows
 }
 
-var echoed = regexp.MustCompile(`<[^<>]*>|\[[0-9a-fA-F.:]*\]|rs-[a-z2-7]{20}\S*`)
+// texts finds the rows of phrases whose text is in a reply.
+var texts = func() *matcher {
+	var patterns []string
+	for _, p := range phrases {
+		patterns = append(patterns, p.text)
+	}
+	return newMatcher(patterns)
+}()
 
 // classify says what a reply to a stage means. authOffered matters where a server refuses every client that has not
 // authenticated with the text of an access list (Postfix's submission service does).
@@ -94,16 +92,17 @@ func classify(at stage, r smtp.Reply, authOffered bool) answer {
 		text = text[:1024]
 	}
 	generic := strings.Contains(strings.ToLower(text), "client host rejected: access denied")
-	text = strings.Join(strings.Fields(strings.ToLower(echoed.ReplaceAllString(text, ""))), " ")
+	text = withoutEcho(text)
 	code := r.String()[:3]
 	if authOffered && generic {
 		return authNeeded
 	}
-	for _, p := range phrases {
+	found := texts.in(text)
+	for i, p := range phrases {
 		if p.at&at == 0 || p.codes != "" && !slices.ContainsFunc(strings.Fields(p.codes), func(c string) bool { return strings.HasPrefix(code, c) }) {
 			continue
 		}
-		if p.re.MatchString(text) {
+		if p.text == "" || found&(1<<i) != 0 {
 			return p.answer
 		}
 	}

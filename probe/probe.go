@@ -156,7 +156,7 @@ type dialogue struct {
 	refusals int  // how many refusals this server bears in one connection
 	// refusedEver counts refusals in all connections; booked are those that the gentle window holds for us.
 	refusedEver, booked int
-	slowest  time.Duration
+	slowest             time.Duration
 	// slowGreeting: a new connection costs a long wait, so each one is used further.
 	slowGreeting bool
 	previous     string // the attempt before the server went away

@@ -646,4 +646,3 @@ func (d *dialogue) repeat(a *Attempt) *step {
 	}
 	return s
 }
-

@@ -173,7 +173,6 @@ func (d *dialogue) upgrade(plain *session, s *step, fail func(bool, error) (*ses
 	return after, false, nil
 }
 
-
 // gentle books refusals against the host's window, where the scan is gentle: a server's guard (fail2ban) bans who is
 // refused too often. Where the window is full it hangs up and waits, or, if it may not wait, says that it would.
 func (d *dialogue) gentle(n int, wait bool) (waited bool, err error) {

@@ -45,6 +45,9 @@ var csvColumns = []struct {
 		}
 		return t.UTC().Format(time.RFC3339)
 	}},
+	{"suspected", func(_ *Report, e *Entry) string { return string(e.suspected()) }},
+	{"egress", func(_ *Report, e *Entry) string { return plain(strings.Join(e.egress(), " ")) }},
+	{"source", func(_ *Report, e *Entry) string { return plain(e.Finding.Source) }},
 }
 
 // WriteCSV writes one row a finding, worst first, as in RFC 4180 but for the line ends, which are LF. Cells that a

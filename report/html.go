@@ -272,6 +272,9 @@ func findingFacts(e *Entry) []webFact {
 		add("Support until", raw(s.EndOfLife))
 	}
 	add("Seen as", raw(f.SeenAs))
+	add("Reached from", raw(f.Source))
+	add("Before the greeting", raw(f.Behind))
+	add("Relayed mail leaves from", strings.Join(rawAll(e.egress()), ", "))
 	add("Seen from", plain(joinNonEmpty(", ", f.Vantage, f.LocalAddr)))
 	add("Controls", plain(controls(f)))
 	add("Note", plain(f.Note))
@@ -315,7 +318,7 @@ func controls(f *probe.Finding) string {
 		}
 		return name + ": " + shorten(answer, 120)
 	}
-	return joinNonEmpty("; ", part("RCPT without MAIL", f.Nonsense.String()), part("a random name of its own domain", f.RandomLocal.String()), part("a domain that cannot exist", f.RandomForeign.String()))
+	return joinNonEmpty("; ", part("RCPT without MAIL", f.Nonsense.String()), part("a random name of its own domain", f.RandomLocal.String()), part("a domain that cannot exist", f.RandomForeign.String()), part("another name and sender", f.OtherIdentity.String()))
 }
 
 // barClasses are the style classes of a tally's states, in the order of countsOf.

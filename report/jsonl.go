@@ -229,12 +229,22 @@ type attemptObject struct {
 	Canary     string         `json:"canary"`
 	Session    int            `json:"session"` // which of sessions it was part of, from 1; 0: none
 	Sent       *timestamp     `json:"sent"`
+	// What came before MAIL, where something did: AUTH, XCLIENT, a header before the greeting.
+	Before     []exchangeObject `json:"before,omitempty"`
+	MailParams string           `json:"mail_params,omitempty"`
+	Source     string           `json:"source,omitempty"` // where it came from, if not from the vantage's own address
+}
+
+type exchangeObject struct {
+	Command string `json:"command"`
+	Reply   string `json:"reply"`
 }
 
 type controlsObject struct {
 	Nonsense      string `json:"nonsense"`
 	RandomLocal   string `json:"random_local"`
 	RandomForeign string `json:"random_foreign"`
+	OtherIdentity string `json:"other_identity"`
 }
 
 type fixObject struct {
@@ -275,7 +285,15 @@ type findingObject struct {
 	Controls    controlsObject  `json:"controls"`
 	Connections int             `json:"connections"`
 	Commands    int             `json:"commands"`
-	Sessions    []string        `json:"sessions"` // verbatim; a fake server plays each (.dialog)
+	Sessions    []string        `json:"sessions"`            // verbatim; a fake server plays each (.dialog)
+	Suspected   string          `json:"suspected,omitempty"` // a class that it may have as well: only a delivery can tell
+	Egress      []string        `json:"egress"`              // the addresses that relayed canaries came from
+	Source      string          `json:"source,omitempty"`    // the source that it was reached from, if not the vantage's own
+	Behind      string          `json:"behind,omitempty"`    // what must come before the greeting: a PROXY header
+	Extensions  []string        `json:"extensions"`
+	Help        []string        `json:"help,omitempty"`
+	EndsData    []string        `json:"ends_data,omitempty"` // false ends of data that it takes (vector I11)
+	Injected    bool            `json:"injected,omitempty"`  // it obeyed a command in clear behind STARTTLS (vector I12)
 }
 
 func (j *jsonl) finding(e *Entry) findingObject {
@@ -290,8 +308,9 @@ func (j *jsonl) finding(e *Entry) findingObject {
 		Openings: []any{}, Fix: fixObject{all(e.Fix.Server), all(e.Fix.Firewall), e.Fix.Source},
 		FirstSeen: h.Timestamp, LastSeen: h.Timestamp, LastChecked: h.Timestamp,
 		Note: valid(f.Note), Cut: valid(f.Cut), LocalAddr: f.LocalAddr,
-		Controls:    controlsObject{reply(f.Nonsense), reply(f.RandomLocal), reply(f.RandomForeign)},
+		Controls:    controlsObject{reply(f.Nonsense), reply(f.RandomLocal), reply(f.RandomForeign), reply(f.OtherIdentity)},
 		Connections: f.Connections, Commands: f.Commands, Sessions: []string{},
+		Suspected: string(e.suspected()), Egress: e.egress(), Source: valid(f.Source), Behind: valid(f.Behind), Extensions: all(f.Extensions), Help: all(f.Help), EndsData: all(f.EndsData), Injected: f.Injected,
 	}
 	for i := range f.Attempts {
 		o.Attempts = append(o.Attempts, attemptOf(&f.Attempts[i], e.tries[i]))
@@ -347,6 +366,10 @@ func attemptOf(a *probe.Attempt, t try) attemptObject {
 		Vector: a.Vector, Form: a.Form, HELO: valid(a.HELO), Envelope: envelopeObject{valid(a.From), valid(a.To)}, TLS: a.TLS,
 		Replies: repliesObject{reply(a.Mail), reply(a.Rcpt), reply(a.Data), reply(a.End)},
 		Verdict: t.verdict, Reason: valid(t.reason), Transcript: a.Transcript(), Canary: a.Canary, Session: a.Session,
+	}
+	o.MailParams, o.Source = valid(a.Params), valid(a.Source)
+	for _, x := range a.Before {
+		o.Before = append(o.Before, exchangeObject{valid(x.Line), reply(x.Reply)})
 	}
 	if !a.Sent.IsZero() {
 		sent := timestamp(a.Sent)

@@ -212,6 +212,25 @@ func (e *Entry) mayRelay() bool {
 	return (e.Class == probe.CatchAll || e.Class == probe.Undetermined) && e.Verdict >= probe.Accepted || e.Class == probe.Sink && e.Verdict == probe.Queued
 }
 
+// suspected is a class that a relay may have as well.
+func (e *Entry) suspected() probe.Class {
+	if e.Class != probe.Relay {
+		return ""
+	}
+	return e.Finding.Suspected()
+}
+
+// egress lists the addresses that brought canaries home: from there the relayed mail enters the internet.
+func (e *Entry) egress() []string {
+	out := []string{}
+	for i := range e.Finding.Attempts {
+		if h := e.Finding.Attempts[i].Home; h != nil && !slices.Contains(out, host(h.Peer)) {
+			out = append(out, host(h.Peer))
+		}
+	}
+	return out
+}
+
 // mail reports whether the entry belongs among the mail services.
 func (e *Entry) mail() bool { return e.Finding.SMTP() }
 

@@ -99,6 +99,8 @@ func title(e *Entry, inside bool) string {
 		switch {
 		case inside:
 			return "relays for inside (" + e.Finding.Vantage + "): " + proof
+		case e.suspected() != "":
+			return "relays, or is a " + string(e.suspected()) + ": " + proof
 		case e.Verdict >= probe.Delivered:
 			return "open relay: " + proof
 		case e.Verdict >= probe.Ready:

@@ -288,6 +288,9 @@ func also(e *Entry) string {
 	if len(e.Bounces) > 0 {
 		out = append(out, "bounces")
 	}
+	if e.Finding.Source != "" {
+		out = append(out, "from "+e.Finding.Source+" only")
+	}
 	return plain(strings.Join(out, ", "))
 }
 

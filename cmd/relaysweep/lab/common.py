@@ -14,6 +14,7 @@ PREFIX = os.environ.get("RELAYSWEEP_LAB_PREFIX") or "rsl"       # of the namespa
 OUTSIDE, FIREWALL, ORGANISATION, INSIDE = NAMESPACES = tuple(f"{PREFIX}-{n}" for n in ("out", "fw", "org", "in"))
 VANTAGES = {"outside": OUTSIDE, "inside": INSIDE}
 SCANNER = {"outside": "203.0.113.10", "inside": "10.20.250.10"}
+OTHER_SOURCE = "203.0.113.77"       # a second address outside
 RESOLVER = {"outside": "203.0.113.53", "inside": "10.20.1.53"}
 CANARY, CANARY_DOMAIN, DOMAIN = "203.0.113.25", "example.net", "org.example"
 

@@ -12,7 +12,9 @@ CABLES = {OUTSIDE: "out0", ORGANISATION: "org0", INSIDE: "in0"}      # to the fi
 
 def ruleset():
     """The firewall of the organisation, in the language of nft."""
-    allowed = sorted({f"{c.ip} . {c.port}" for c in cases.CASES if c.ip.startswith(cases.P) and not c.blocked and not c.dnat})
+    allowed = sorted({f"{c.ip} . {c.port}" for c in cases.CASES if c.ip.startswith(cases.P) and not c.blocked and not c.dnat and not c.sport and not c.only_from})
+    narrow = "\n".join(f"    iifname out0 ip daddr {c.ip} tcp dport {c.port} " + (f"tcp sport {c.sport}" if c.sport else f"ip saddr {c.only_from}") + f" accept comment \"the mistake of {c.id}\""
+                       for c in cases.CASES if c.sport or c.only_from)
     dnat = "\n".join(f"    iifname out0 ip daddr {c.ip} tcp dport {c.port} dnat to {c.dnat[0]}:{c.dnat[1]}" for c in cases.CASES if c.dnat)
     hidden = "\n".join(f"    iifname out0 oifname org0 ct original ip daddr {c.ip} masquerade comment \"the mistake of {c.id}\"" for c in cases.CASES if c.masquerade)
     return f"""table inet filter {{
@@ -23,6 +25,7 @@ def ruleset():
     iifname {{ org0, in0 }} accept
     meta l4proto ipv6-icmp accept
     iifname out0 ip daddr . tcp dport @services accept
+{narrow}
     iifname out0 ct status dnat accept
     iifname out0 meta nfproto ipv6 tcp dport 25 accept comment "forgotten"
   }}
@@ -50,7 +53,7 @@ def up():
           "addr add 198.51.100.1/24 dev org0", "addr add 10.20.1.1/24 dev org0", "addr add 2001:db8:51::1/64 dev org0 nodad",
           "addr add 10.20.250.1/24 dev in0", "addr add 2001:db8:250::1/64 dev in0 nodad",
           *(f"link set {end} up" for end in CABLES.values()))
-    host(OUTSIDE, "203.0.113.1", "2001:db8:113::1", [SCANNER["outside"], CANARY, RESOLVER["outside"], "2001:db8:113::10"])
+    host(OUTSIDE, "203.0.113.1", "2001:db8:113::1", [SCANNER["outside"], CANARY, RESOLVER["outside"], OTHER_SOURCE, "2001:db8:113::10"])
     host(INSIDE, "10.20.250.1", "2001:db8:250::1", [SCANNER["inside"], "2001:db8:250::10"])
     servers = {c.ip for c in cases.CASES} - cases.NO_HOST
     host(ORGANISATION, "198.51.100.1", "2001:db8:51::1", ["198.51.100.2", RESOLVER["inside"], *sorted(servers)])

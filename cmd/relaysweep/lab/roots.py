@@ -5,7 +5,7 @@ The packages conflict with one another, so each gets a root of its own. A root w
 again. This file also runs as a program, in namespaces of its own, so that nothing is left mounted and the packages'
 scripts see no process of this machine.
 """
-import os, shutil, signal, subprocess, sys
+import json, os, shutil, signal, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
 from common import *
 
@@ -16,15 +16,15 @@ DEBIAN = {
     "courier": "courier-mta", "perl": "qpsmtpd inetsim libnet-server-mail-perl", "misc": "python3-aiosmtpd python3-twisted haproxy stunnel4",
     "dovecot": "dovecot-lmtpd dovecot-submissiond", "chasquid": "chasquid", "node": " ".join(NODE),
 }
-NPM = {"node": "Haraka@3.1.1 haraka-plugin-relay@1.0.2 smtp-server@3.13.8 nodemailer@6.10.1"}       # all run on Debian's Node 18
+NPM = {"dependencies": {"Haraka": "3.1.1", "haraka-plugin-relay": "1.0.2", "smtp-server": "3.13.8", "nodemailer": "6.10.1"},      # all run on Debian's Node 18
+       "overrides": {"encoding-japanese": "2.2.0", "libmime": "5.3.6", "libqp": "2.1.1", "libbase64": "1.3.0"}}
 GO = {"guerrillad": "github.com/flashmob/go-guerrilla/cmd/guerrillad", "relay": "."}
 MODULES = ("github.com/emersion/go-smtp@v0.25.1", "github.com/emersion/go-sasl@v0.0.0-20241020182733-b788ff22d5a6", "github.com/flashmob/go-guerrilla@v1.6.1")
 RELAY = HERE + "/relay.go.txt"      # so named that Go does not take it for a part of relaysweep
 
 def recipes():
     """What each root is made from, as text."""
-    debian = {name: f"{packages} {NPM.get(name, '')}".strip() for name, packages in DEBIAN.items()}
-    return {**debian, "go": " ".join([*MODULES, *GO.values(), open(RELAY).read()])}
+    return {**DEBIAN, "node": DEBIAN["node"] + json.dumps(NPM), "go": " ".join([*MODULES, *GO.values(), open(RELAY).read()])}
 APT = ["apt-get", "-y", "-q", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-unsafe-io",
        "-o", "Dpkg::Options::=--force-confnew", "-o", "Dpkg::Options::=--path-exclude=/usr/share/doc/*",
        "-o", "Dpkg::Options::=--path-exclude=/usr/share/man/*", "-o", "Dpkg::Options::=--path-exclude=/usr/share/locale/*"]
@@ -62,8 +62,9 @@ def build(name, lists):
         shutil.copytree(lists, merged + "/var/lib/apt/lists", dirs_exist_ok=True)
         sh("chroot", merged, "debconf-set-selections", input="postfix postfix/main_mailer_type select No configuration\n", env=env)
         write(f"{LOG}/build-{name}.log", sh("chroot", merged, *APT, "install", *packages, env=env, stdin=subprocess.DEVNULL))
-    if name in NPM:
-        write(f"{LOG}/build-{name}-npm.log", sh("chroot", merged, *NPM_INSTALL, *NPM[name].split(), env=env, stdin=subprocess.DEVNULL))
+    if name == "node":
+        write(merged + "/opt/node/package.json", json.dumps(NPM))
+        write(f"{LOG}/build-npm.log", sh("chroot", merged, *NPM_INSTALL, env=env, stdin=subprocess.DEVNULL))
     for d in ("/dev", "/proc", ""):
         sh("umount", "-l", merged + d)
     for d in ("var/lib/apt", "var/cache/apt", "root/.npm"):      # large, and of no use to a server

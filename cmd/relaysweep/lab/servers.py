@@ -3,49 +3,11 @@ network namespace. When it ends, the kernel ends every server and drops every mo
 
     servers.py [--tied]     tied: end when standard input does, that is, with the lab.py that started us
 """
-import os, socket, subprocess, sys, threading, time, traceback
+import os, socket, sys, threading, time, traceback
 from concurrent.futures import ThreadPoolExecutor
-import roots
-from cases import CASES
+import others, roots
+from servers_base import *
 from common import *
-
-FILES = {"/etc/resolv.conf": f"nameserver {RESOLVER['inside']}\n", "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n198.51.100.2 mx.org.example mx\n",
-         "/etc/hostname": "mx.org.example\n", "/etc/mailname": "org.example\n",
-         "/etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n"}
-ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C"}
-
-def of(server):
-    return [c for c in CASES if c.server == server]
-
-class Root:
-    """The file system of one kind of server: a fresh copy of what was built."""
-
-    def __init__(self, name):
-        self.name, self.path = name, f"{RUN}/{name}/merged"
-        # overlayfs does not take / and a folder below it as two lower layers, so the built layer is copied
-        os.makedirs(f"{RUN}/{name}")
-        sh("cp", "-a", f"{ROOTS}/{name}/upper", f"{RUN}/{name}/upper")
-        roots.mount(f"{RUN}/{name}/upper", f"{RUN}/{name}/work", self.path)
-        os.makedirs(f"{LOG}/{name}")
-        sh("mount", "--bind", f"{LOG}/{name}", self.path + "/var/log")
-        for path, text in FILES.items():
-            self.write(path, text)
-        for f in ("cert.pem", "key.pem"):
-            self.write("/etc/ssl/lab/" + f, open(f"{TLS}/{f}").read())
-        self.run("for u in alice info; do id $u >/dev/null 2>&1 || useradd -m -s /usr/sbin/nologin $u; done")
-
-    def write(self, path, text):
-        write(self.path + path, text)
-
-    def run(self, script):
-        return sh("chroot", self.path, "sh", "-ec", script, env=ENV, stdin=subprocess.DEVNULL)
-
-    def start(self, *command):
-        start(self.name, "chroot", self.path, *command)
-
-def start(name, *command):
-    log = open(f"{LOG}/{name}.log", "ab", buffering=0)
-    subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENV, start_new_session=True)
 
 POSTFIX = {
     "compatibility_level": "3.6", "mail_owner": "postfix", "setgid_group": "postdrop", "command_directory": "/usr/sbin",
@@ -63,25 +25,52 @@ POSTFIX = {
 }
 QUEUES = "active bounce corrupt defer deferred flush hold incoming private saved trace"
 
-def postfix():
+def service(line, options):
+    """One service of master.cf with its own settings."""
+    return line + "".join(f"\n  -o {{ {k} = {v} }}" for k, v in options.items()) + "\n"
+
+# Rewriting of their own, for listeners that take other domains or addresses than the rest; ways out.
+MASTER = (service("rewrite-gateway unix - - n - - trivial-rewrite", {"mydestination": "gw.org.example", "relay_domains": "org.example"})
+          + service("cleanup-gateway unix n - n - 0 cleanup", {"rewrite_service_name": "rewrite-gateway"})
+          + service("rewrite-as-is unix - - n - - trivial-rewrite", {"allow_percent_hack": "no", "swap_bangpath": "no"})
+          + service("cleanup-as-is unix n - n - 0 cleanup", {"rewrite_service_name": "rewrite-as-is"})
+          + service("rewrite-label unix - - n - - trivial-rewrite", {"relay_domains": "regexp:/etc/postfix/label"})
+          + service("cleanup-utf8 unix n - n - 0 cleanup", {"smtputf8_enable": "yes"})
+          + service("gateway unix - - n - - smtp", {"smtp_bind_address": "198.51.100.102"})
+          + "bouncer unix - - n - - error\n")
+
+def postfix(r):
     """One master, one listener a case."""
-    r, master = Root("postfix"), ""
+    master = ""
     for line in open(r.path + "/usr/share/postfix/master.cf.dist"):      # Debian's, without listeners, pipes and chroot
         f = line.split(None, 7)
         if len(f) == 8 and f[0][0].isalpha() and f[1].startswith("unix") and "pipe" not in f[7]:
             master += " ".join([*f[:4], "n", *f[5:]])
+    master += MASTER
     for c in of("postfix"):
-        options = {"syslog_name": c.id, **c.settings}
-        master += f"{c.ip}:{c.port} inet n - n - - smtpd" + "".join(f"\n  -o {{ {k} = {v} }}" for k, v in options.items()) + "\n"
+        master += service(f"{c.ip}:{c.port} inet n - n - - smtpd", {"syslog_name": c.id, **c.settings})
+    for c in of("postscreen"):
+        master += service(f"{c.ip}:{c.port} inet n - n - 1 postscreen", {"syslog_name": c.id, "smtpd_service_name": c.id, "postscreen_cache_map": "btree:$data_directory/" + c.id,
+                                                                         "postscreen_greet_ttl": "1s", "postscreen_greet_wait": "6s", "postscreen_access_list": ""})
+        master += service(f"{c.id} pass - - n - - smtpd", {"syslog_name": c.id, **c.settings})
     r.write("/etc/postfix/main.cf", "".join(f"{k} = {v}\n" for k, v in POSTFIX.items()))
     r.write("/etc/postfix/master.cf", master)
     r.write("/etc/postfix/no_ehlo", "/^EHLO/ UNKNOWN\n")
+    r.write("/etc/postfix/label", "/org\\.example/ OK\n")
+    r.write("/etc/postfix/not_ascii", "/[^ -~]/ OK\n")
+    r.write("/etc/postfix/sasl/smtpd-any.conf", "pwcheck_method: saslauthd\nmech_list: PLAIN LOGIN\n")
+    r.write("/etc/postfix/sasl/smtpd-anonymous.conf", "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: ANONYMOUS PLAIN\n")
+    r.write("/etc/pam.d/smtp", "auth required pam_permit.so\naccount required pam_permit.so\n")
     r.write("/etc/postfix/sasl/smtpd.conf", "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\n")
     # what `postfix start` does, without the seconds that it takes to check every file
     r.run(f"""cd /var/spool; mkdir -p postfix; cd postfix; mkdir -p {QUEUES} maildrop public pid /var/lib/postfix
         chown postfix {QUEUES} /var/lib/postfix; chmod 700 {QUEUES}
         chown postfix:postdrop maildrop public; chmod 730 maildrop; chmod 710 public
         echo Correct-Horse-9 | saslpasswd2 -c -p -u mx.org.example staff; chgrp postfix /etc/sasldb2; chmod 640 /etc/sasldb2""")
+    r.run("mkdir -p /run/saslauthd /run/postgrey /var/lib/postgrey; chown postgrey /run/postgrey /var/lib/postgrey; saslauthd -a pam -n 2 -m /run/saslauthd; chmod 755 /run/saslauthd")
+    r.start("postgrey", "--inet=127.0.0.1:10023", "--delay=15", "--auto-whitelist-clients=0", "--lookup-by-host", "--dbdir=/var/lib/postgrey")
+    for c in of("smtp_sink"):
+        r.start("smtp-sink", "-c", f"{c.ip}:{c.port}", "100")
     r.start("/usr/lib/postfix/sbin/master")
 
 EXIM = """primary_hostname = mx.org.example
@@ -98,7 +87,9 @@ disable_ipv6 = {no_v6}
 tls_advertise_hosts =
 keep_environment =
 acl_smtp_rcpt = acl_check_rcpt
+{main}
 begin acl
+{acls}
 acl_check_rcpt:
   accept hosts = :
 {acl}
@@ -127,6 +118,8 @@ remote_smtp:
 {interface}
 begin retry
 * * F,10m,20s
+begin authenticators
+{authenticators}
 """
 RESTRICTED = r"""  deny message = restricted characters in address
        domains = +local_domains
@@ -145,22 +138,22 @@ GATEWAY = """hub:
   no_more
 """
 
-def exim():
+def exim(r):
     """One daemon a case."""
-    r, script = Root("exim"), ""
+    script = ""
     for c in of("exim"):
         hub = c.settings.get("gateway_to")
         r.write(f"/etc/exim4/lab/{c.id}.conf", EXIM.format(
             id=c.id, ip=c.ip, relay_from=c.settings.get("relay_from", "127.0.0.1 ; ::1"), no_v6=str(":" not in c.ip).lower(),
             acl="  accept domains = +local_domains" if hub else RESTRICTED + "  " + c.settings.get("acl", ""),
+            **{k: c.settings.get(k, "") for k in ("main", "acls", "authenticators")},
             gateway=GATEWAY.format(hub=hub) if hub else "", interface=f"  interface = {c.ip}" if hub else ""))
         script += f"install -d -o Debian-exim -g Debian-exim /var/spool/exim-{c.id} /var/log/exim-{c.id}; exim4 -C /etc/exim4/lab/{c.id}.conf -bd -q20s\n"
     r.write("/etc/exim4/trusted_configs", "".join(f"/etc/exim4/lab/{c.id}.conf\n" for c in of("exim")))    # or Exim gives up its rights
     r.run(script)
 
-def opensmtpd():
+def opensmtpd(r):
     """One daemon, one tagged listener a case."""
-    r = Root("opensmtpd")
     tagged = [(c, c.id.replace("-", "_")) for c in of("opensmtpd")]
     lines = ["table aliases file:/etc/aliases", "queue ttl 10m"]
     lines += [f"listen on {c.ip} port {c.port} hostname mx.org.example tag {tag}" for c, tag in tagged]
@@ -172,19 +165,21 @@ def opensmtpd():
     r.run("mkdir -p /var/spool/smtpd; chmod 711 /var/spool/smtpd")
     r.start("smtpd", "-d")
 
-def where(c):
-    return f"{c.settings}@{c.ip}@{c.port}"
-
-def aiosmtpd():
-    r = Root("misc")
-    r.write("/opt/daemons.py", open(HERE + "/daemons.py").read())
-    r.start("/usr/bin/python3", "/opt/daemons.py", "aiosmtpd", *map(where, of("aiosmtpd")))
-
 def own():
     daemon = [*PYTHON, HERE + "/daemons.py"]
     start("dns-inside", *daemon, "dns", RESOLVER["inside"])
     start("dns-outside", *in_ns(OUTSIDE, *daemon, "dns", RESOLVER["outside"]))
     start("fakes", *daemon, "fakes", *map(where, of("fake")))
+
+KINDS = {"postfix": [postfix], "exim": [exim], "opensmtpd": [opensmtpd]}
+
+def start_all(name, kinds):
+    """All servers of one root."""
+    if not roots.built(name):
+        return print(f"{name}: not built")
+    r = Root(name)
+    for kind in kinds:
+        kind(r)
 
 def main(tied):
     sh("mount", "-t", "proc", "proc", "/proc")
@@ -192,13 +187,14 @@ def main(tied):
     if tied:
         threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
 
-    def attempt(kind):
+    def attempt(function, *arguments):
         try:
-            kind()
+            function(*arguments)
         except Exception:
             traceback.print_exc()       # lab.py shows this file when a listener is missing
-    with ThreadPoolExecutor() as pool:
-        pool.map(attempt, (own, postfix, exim, opensmtpd, aiosmtpd))
+    with ThreadPoolExecutor(8) as pool:
+        pool.submit(attempt, own)
+        pool.map(lambda item: attempt(start_all, *item), {**KINDS, **others.KINDS}.items())
     write(RUN + "/started", "")
     while True:
         try:

@@ -1,13 +1,16 @@
 """Truth by real messages. Every row gets one message for each vector, each for a recipient of its own; a row is open
 by a vector when that recipient came to the canary. As a program: the sender, within the namespace of a vantage."""
-import hashlib, json, random, re, signal, socket, ssl, string, subprocess, sys, time
+import base64, hashlib, json, os, random, re, signal, socket, ssl, string, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 import cases, net, roots
 from common import *
 
-VECTORS = ("plain", "null", "own-domain", "own-user", "own-helo", "from-literal", "percent", "quoted", "quoted-at", "bang", "source-route", "starttls")
+VECTORS = ("plain", "null", "own-domain", "own-user", "own-helo", "from-literal", "percent", "quoted", "quoted-at", "bang", "source-route", "starttls",
+           "xclient", "any-auth", "anonymous", "mx-trick", "label", "utf8", "retry", "proxy-header", "source-port", "other-source")
+APPROACHES = VECTORS[-3:]   # ways in to listeners that others do not reach
 QUIET, LONGEST = 4, 40      # seconds without news after which no more mail is expected; and in any case
+GREY = 17                   # seconds after which a message that was put off is sent once more
 
 class Stop(Exception):
     """The dialogue ended here, with these words."""
@@ -15,8 +18,13 @@ class Stop(Exception):
 class Session:
     stage, socket, buffer = "connect", None, b""
 
-    def connect(self, row):
-        self.socket = socket.create_connection((row["address"], row["port"]), timeout=6)
+    def connect(self, row, source=None):
+        self.socket, self.buffer = socket.socket(socket.AF_INET6 if ":" in row["address"] else socket.AF_INET), b""
+        if source:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.socket.bind(source)
+        self.socket.settimeout(6)
+        self.socket.connect((row["address"], row["port"]))
         self.stage = "greeting"
         self.socket.settimeout(8)
 
@@ -52,24 +60,52 @@ class Session:
         said = self.command("hello", "EHLO " + name)
         return said if said.startswith("250") else self.command("hello", "HELO " + name, "25")
 
+    def authenticate(self, offers, mechanisms):
+        """AUTH by the first of the mechanisms that is offered, with a user and a password that nobody has."""
+        offered = re.findall(r"\b(" + "|".join(mechanisms) + r")\b", " ".join(l for l in offers.splitlines() if l[4:8] == "AUTH"))
+        if not offered:
+            raise Stop("not offered")
+        user, words = "nobody-" + "".join(random.choices(string.ascii_lowercase, k=6)), {"ANONYMOUS": "probe"}
+        if "LOGIN" == offered[0]:
+            self.command("auth", "AUTH LOGIN", "334")
+            self.command("auth", base64.b64encode(user.encode()).decode(), "334")
+            return self.command("auth", base64.b64encode(b"wrong").decode(), "235")
+        word = words.get(offered[0], f"\0{user}\0wrong").encode()
+        self.command("auth", f"AUTH {offered[0]} " + base64.b64encode(word).decode(), "235")
+
 def dialogue(s, row, vector, token):
-    s.connect(row)
+    v6 = ":" in row["address"]
+    sources = {"source-port": (row["own"], 25), "other-source": (OTHER_SOURCE, 0)}
+    if vector in sources and (v6 or vector == "other-source" and row["vantage"] != "outside"):
+        raise Stop("not from here")
+    s.connect(row, sources.get(vector))
+    if vector == "proxy-header":
+        s.socket.sendall(f"PROXY TCP4 127.0.0.1 {row['address']} 1 {row['port']}\r\n".encode())
     if row["tls"] == "implicit":
         s.tls()
     s.reply("22")
     name = DOMAIN if vector == "own-helo" else "scanner.example.net"
     offers = s.hello(name)
-    if row["tls"] == "starttls" or vector == "starttls":
+    mechanisms = {"any-auth": ("PLAIN", "LOGIN"), "anonymous": ("ANONYMOUS",)}.get(vector)
+    if row["tls"] == "starttls" or vector == "starttls" or mechanisms and "AUTH" not in offers and "STARTTLS" in offers:
         if "STARTTLS" not in offers:
             raise Stop("not offered")
         s.command("starttls", "STARTTLS", "22")
         s.tls()
+        offers = s.hello(name)
+    if mechanisms:
+        s.authenticate(offers, mechanisms)
+    if vector == "xclient" and "XCLIENT" not in offers or vector == "utf8" and "SMTPUTF8" not in offers:
+        raise Stop("not offered")
+    if vector == "xclient":
+        s.command("xclient", "XCLIENT ADDR=127.0.0.1 NAME=localhost", "22")
         s.hello(name)
-    literal = f"[IPv6:{row['address']}]" if ":" in row["address"] else f"[{row['address']}]"
+    literal = f"[IPv6:{row['address']}]" if v6 else f"[{row['address']}]"
     sender = {"null": "", "own-domain": f"nobody-{token[-4:]}@{DOMAIN}", "own-user": f"alice@{DOMAIN}", "from-literal": f"probe@{literal}"}.get(vector, "probe@outsider.example")
     recipient = {"percent": f"{token}%{CANARY_DOMAIN}@{DOMAIN}", "quoted": f'"{token}@{CANARY_DOMAIN}"', "quoted-at": f'"{token}@{CANARY_DOMAIN}"@{DOMAIN}',
-                 "bang": f"{CANARY_DOMAIN}!{token}@{DOMAIN}", "source-route": f"@{DOMAIN}:{token}@{CANARY_DOMAIN}"}.get(vector, f"{token}@{CANARY_DOMAIN}")
-    s.command("mail", f"MAIL FROM:<{sender}>", "25")
+                 "bang": f"{CANARY_DOMAIN}!{token}@{DOMAIN}", "source-route": f"@{DOMAIN}:{token}@{CANARY_DOMAIN}",
+                 "mx-trick": f"{token}@mxtrick.{CANARY_DOMAIN}", "label": f"{token}@{DOMAIN}.{CANARY_DOMAIN}", "utf8": f"{token}@ü.{CANARY_DOMAIN}"}.get(vector, f"{token}@{CANARY_DOMAIN}")
+    s.command("mail", f"MAIL FROM:<{sender}>" + " SMTPUTF8" * (vector == "utf8"), "25")
     s.command("rcpt", f"RCPT TO:<{recipient}>", "25")
     s.command("data", "DATA", "35")
     date = time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime())
@@ -77,11 +113,24 @@ def dialogue(s, row, vector, token):
                      f"Message-ID: <{token}@outsider.example>\r\n\r\ntruth {token}\r\n.", "25")
     s.command("taken", "QUIT")
 
+def again(s, row, token):
+    """A message that is put off is sent once more, as it was."""
+    try:
+        dialogue(s, row, "retry", token)
+    except Stop as e:
+        if s.stage != "rcpt" or not str(e).startswith("4"):
+            raise
+    if s.stage == "taken":
+        raise Stop("not put off")
+    s.socket.close()
+    time.sleep(GREY)
+    dialogue(s, row, "retry", token)
+
 def attempt(row, vector):
     token = "t" + "".join(random.choices(string.ascii_lowercase + string.digits, k=12))
     s, text = Session(), ""
     try:
-        dialogue(s, row, vector, token)
+        again(s, row, token) if vector == "retry" else dialogue(s, row, vector, token)
     except (Stop, OSError) as e:
         text = f"{type(e).__name__}: {e}"
     if s.socket:
@@ -89,17 +138,18 @@ def attempt(row, vector):
     return {"id": row["id"], "vantage": row["vantage"], "vector": vector, "token": token, "stage": s.stage, "text": text}
 
 def attempts(row):
-    """One message by each vector, unless the first already finds nobody to talk to."""
+    """One message by each vector; where the first finds nobody to talk to, by the ways in alone."""
     first = attempt(row, VECTORS[0])
-    return [first] + [attempt(row, v) for v in VECTORS[1:] if first["stage"] not in ("connect", "greeting")]
+    rest = APPROACHES if first["stage"] in ("connect", "greeting") else VECTORS[1:]
+    return [first] + [attempt(row, v) for v in rest]
 
 def send(vantage):
     """All messages of a vantage, sent by this program within its namespace."""
-    rows = [{"id": c.id, "vantage": vantage, "address": c.ip, "port": c.port, "tls": c.tls} for c, _, _ in cases.rows(vantage)]
+    rows = [{"id": c.id, "vantage": vantage, "address": c.ip, "port": c.port, "tls": c.tls, "own": SCANNER[vantage]} for c, _, _ in cases.rows(vantage)]
     return json.loads(subprocess.run(tied(*in_ns(VANTAGES[vantage], *PYTHON, HERE + "/truth.py")), input=json.dumps(rows), stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 def arrived(path):
-    return set(re.findall(r'<(?:@[^:>]*:)?\\*"?(t[a-z0-9]{12})\\*"?@example\.net>', open(path).read(), re.I))
+    return set(re.findall(r'<(?:@[^:>]*:)?\\*"?(t[a-z0-9]{12})\\*"?@(?:[^@<>:]*\.)?example\.net>', open(path).read(), re.I))
 
 @contextmanager
 def canary(path):
@@ -122,7 +172,7 @@ def measure():
             sent = sum(pool.map(send, VANTAGES), [])
         say(f"  {len(sent)} attempts in {time.time() - started:.0f} s, waiting for the mail")
         by_row = {(c.id, v): [a for a in sent if (a["id"], a["vantage"]) == (c.id, v)] for c, v, _ in cases.rows()}
-        expected = {a["token"] for c, v, verdict in cases.rows() if verdict == "open" for a in by_row[c.id, v] if a["vector"] in c.vectors}
+        expected = {a["token"] for c, v, verdict in cases.rows() if verdict == "open" for a in by_row[c.id, v] if a["vector"] in c.by(v)}
         home, news, end = set(), time.time(), time.time() + LONGEST
         while time.time() < end and not (expected <= home and time.time() - news > QUIET):
             time.sleep(0.5)
@@ -133,19 +183,19 @@ def measure():
     for c, vantage, expected in cases.rows():
         row = judge(c, vantage, by_row[c.id, vantage], home)
         rows.append(row)
-        if row["verdict"] != expected or expected == "open" and not set(c.vectors) <= set(row["vectors"]):
-            wrong.append(f"{c.id} from {vantage}: expected {expected} by {', '.join(c.vectors)}; measured {row['verdict']} by {', '.join(row['vectors']) or 'nothing'}")
+        if row["verdict"] != expected or expected == "open" and not set(c.by(vantage)) <= set(row["vectors"]):
+            wrong.append(f"{c.id} from {vantage}: expected {expected}{' by ' * (expected == 'open')}{', '.join(c.by(vantage) if expected == 'open' else ())}; measured {row['verdict']} by {', '.join(row['vectors']) or 'nothing'}")
     return rows, wrong
 
 def judge(c, vantage, sent, home):
     vectors = [a["vector"] for a in sent if a["token"] in home]
     first = sent[0]
-    if first["stage"] == "connect":
+    if vectors:
+        verdict = "open"
+    elif first["stage"] == "connect":
         verdict = "filtered" if "timed out" in first["text"] else "dead"
     elif first["stage"] == "greeting":
         verdict = "notsmtp"
-    elif vectors:
-        verdict = "open"
     elif any(a["stage"] == "taken" and a["vector"] in ("plain", "null") for a in sent):
         verdict = "sink"
     else:
@@ -155,9 +205,9 @@ def judge(c, vantage, sent, home):
 
 def stamp():
     """What truth depends on: the lab's own files and the packages installed."""
-    files = [f"{HERE}/{f}.py" for f in ("cases", "common", "daemons", "net", "servers", "truth")]
-    files += [f"{ROOTS}/{name}/upper/var/lib/dpkg/status" for name in roots.PACKAGES]
-    return hashlib.sha256(b"".join(open(f, "rb").read() for f in files)).hexdigest()
+    files = [f"{HERE}/{f}" for f in sorted(os.listdir(HERE)) if f.endswith((".py", ".js", ".txt")) and f not in ("compare.py", "lab.py", "roots.py")]
+    files += filter(os.path.exists, (f"{ROOTS}/{name}/upper/var/lib/dpkg/status" for name in roots.recipes()))
+    return hashlib.sha256(b"".join(open(f, "rb").read() for f in files) + json.dumps(roots.recipes()).encode()).hexdigest()
 
 def cached():
     """The rows measured before, if nothing has changed since."""
@@ -172,5 +222,5 @@ def keep(rows):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with ThreadPoolExecutor(24) as pool:
+    with ThreadPoolExecutor(100) as pool:
         print(json.dumps(sum(pool.map(attempts, json.load(sys.stdin)), [])))
