@@ -81,13 +81,23 @@ func (d *dialogue) identify() error {
 		d.slowGreeting = c.Slowest() >= slowReply
 		return d.greeted(c, r)
 	case errors.Is(err, smtp.ErrSilent) && len(c.Peek()) == 0 && !printer(port) && port != 465:
+		if done, err := d.tryQMTP(); done || err != nil {
+			d.keep(c)
+			return err
+		}
 		if done, err := d.tryImplicit(c); done || err != nil {
 			return err
 		}
-		if done, err := d.tryProxy(wait); done || err != nil || !mailPort {
+		if done, err := d.tryProxy(wait); done || err != nil {
 			return err
 		}
-		return d.tryEHLO()
+		if mailPort {
+			return d.tryEHLO()
+		}
+		if d.f.Note == "" {
+			d.f.Note = "silent: the connection opens and nothing is said"
+		}
+		return nil
 	case errors.Is(err, smtp.ErrClosed) && len(c.Peek()) == 0 && !printer(port):
 		if done, err := d.tryProxy(wait); done || err != nil {
 			d.keep(c)

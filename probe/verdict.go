@@ -123,7 +123,7 @@ func (f *Finding) Class() Class { c, _ := f.classify(); return c }
 func (f *Finding) Reason() string { _, r := f.classify(); return r }
 
 func (f *Finding) classify() (Class, string) {
-	if !f.SMTP() {
+	if !f.SMTP() && len(f.Attempts) == 0 { // QMTP and QMQP are tested as well
 		return NotSMTP, f.Note
 	}
 	plain, route := f.best(false), f.best(true)

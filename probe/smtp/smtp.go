@@ -190,6 +190,42 @@ func (c *Conn) Message(ctx context.Context, content []byte) (Reply, error) {
 	return c.reply(ctx, 2*c.limits.Reply)
 }
 
+// maxRaw is how much Raw reads.
+const maxRaw = 4 << 10
+
+// rawRest is how long Raw waits for more once something was said.
+const rawRest = time.Second
+
+// Raw sends bytes that are no SMTP and returns what comes in reply until the other side falls silent or closes. The
+// error is ErrSilent or ErrClosed, also where something was read.
+func (c *Conn) Raw(ctx context.Context, b []byte, wait time.Duration) ([]byte, error) {
+	c.log.note("%d bytes that are no SMTP: %s", len(b), truncate(Escape(string(b)), 200))
+	if err := c.write(ctx, b, ""); err != nil {
+		return nil, err
+	}
+	defer c.watch(ctx, wait)()
+	var out []byte
+	chunk := make([]byte, 1024)
+	for {
+		n, err := c.nc.Read(chunk)
+		out = append(out, chunk[:n]...)
+		if err == nil && len(out) < maxRaw {
+			c.nc.SetReadDeadline(time.Now().Add(min(wait, rawRest)))
+			continue
+		}
+		if len(out) > 0 {
+			c.log.server(out)
+		}
+		if end := ended(ctx); end != nil {
+			return out, end
+		}
+		if err == nil {
+			return out, ErrTooLong
+		}
+		return out, c.fate(err)
+	}
+}
+
 // CmdWith sends a command and a second one in the same segment, and reads the reply to the first. What the server makes
 // of the second is for the caller to see.
 func (c *Conn) CmdWith(ctx context.Context, line, behind string) (Reply, error) {

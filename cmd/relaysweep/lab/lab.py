@@ -19,7 +19,7 @@ import argparse, fcntl, json, os, shutil, signal, subprocess, time
 import cases, compare, net, roots, truth
 from common import *
 
-PIDFILE, LOCKFILE = (f"/run/relaysweep-lab-{PREFIX}.{end}" for end in ("pid", "lock"))     # of the lab with these namespaces
+PIDFILE, LOCKFILE = (f"/run/relaysweep-lab{'-' + PREFIX if PREFIX != 'rsl' else ''}.{end}" for end in ("pid", "lock"))     # of the one lab with these namespaces
 CHILDREN = {}
 TOOLS = {"ip": "iproute2", "nft": "nftables", "openssl": "openssl", "unshare": "util-linux", "setpriv": "util-linux"}
 

@@ -45,7 +45,7 @@ def courier(r):
         makesmtpaccess; makeacceptmailfor || :; makealiases; courier start""")
     for c in of("courier"):
         r.start("sh", "-c", f"""set -a; . /etc/courier/esmtpd; {c.settings and c.settings + '='}
-            exec couriertcpd -address={c.ip} -access=/etc/courier/smtpaccess.dat -maxprocs=$MAXDAEMONS -maxperc=$MAXPERC -maxperip=$MAXPERIP \\
+            exec /usr/sbin/couriertcpd -address={c.ip} -access=/etc/courier/smtpaccess.dat -maxprocs=$MAXDAEMONS -maxperc=$MAXPERC -maxperip=$MAXPERIP \\
                 -noidentlookup -user=$MAILUSER -group=$MAILGROUP {c.port} /usr/sbin/courieresmtpd""")
 
 def qpsmtpd(r):
@@ -61,7 +61,7 @@ def qpsmtpd(r):
 
 def inetsim(r):
     for c in of("inetsim"):
-        r.write("/etc/inetsim/lab.conf", f"start_service smtp\nservice_bind_address {c.ip}\nservice_max_childs 40\nsmtp_fqdn_hostname mail.org.example\n"
+        r.write("/etc/inetsim/lab.conf", f"start_service smtp\nservice_bind_address {c.ip}\nservice_max_childs 30\nsmtp_fqdn_hostname mail.org.example\n"
                 "smtp_service_extension 8BITMIME\nsmtp_service_extension SIZE 102400000\n")
         r.run("install -d -o inetsim -g inetsim /var/log/inetsim /var/log/inetsim/report; chown -R inetsim:inetsim /var/lib/inetsim")
         r.start("inetsim", "--config=/etc/inetsim/lab.conf", "--session=lab", "--user=inetsim", "--pidfile=/run/inetsim.pid")
@@ -110,7 +110,7 @@ def chasquid(r):
             'mail_log_path: "<stdout>"\nmax_queue_items: 1000\ngive_up_send_after: "10m"\n')
     r.write("/etc/chasquid/domains/org.example/aliases", "info: alice\npostmaster: alice\nabuse: alice\n")
     r.run("""rm -rf /etc/chasquid/certs/* /etc/chasquid/hooks/*; install -d /etc/chasquid/certs/mx.org.example /etc/chasquid/hooks; install -d -o chasquid -g chasquid -m 700 /var/lib/chasquid
-        chasquid-util user-create alice@org.example --password=Correct-Horse-9
+        chasquid-util user-add alice@org.example --password=Correct-Horse-9
         cp /etc/ssl/lab/cert.pem /etc/chasquid/certs/mx.org.example/fullchain.pem; cp /etc/ssl/lab/key.pem /etc/chasquid/certs/mx.org.example/privkey.pem; chown -R chasquid:chasquid /etc/chasquid""")
     r.start("setpriv", "--reuid", "chasquid", "--regid", "chasquid", "--init-groups", "--ambient-caps", "+net_bind_service", "--inh-caps", "+net_bind_service", "chasquid")
 
@@ -156,6 +156,7 @@ def haraka(r):
         etc = f"/etc/haraka-{c.id}/config/"
         files = {"smtp.ini": f"listen={c.ip}:{c.port}\nnodes=0\n", "me": "mx.org.example", "host_list": "org.example", "plugins": f"{c.settings}\nrcpt_to.in_host_list\nqueue/discard",
                  "relay.ini": "[relay]\nacl=true\n", "relay_acl_allow": "0.0.0.0/0", "outbound.ini": "local_mx_ok=true\n", "loglevel": "NOTICE"}
+        r.run(f"mkdir -p {etc}; cp -r /opt/node/node_modules/Haraka/config/. {etc}")
         for name, text in files.items():
             r.write(etc + name, text + "\n")
         r.run(f"mkdir -p /etc/haraka-{c.id}/queue /etc/haraka-{c.id}/plugins; ln -sfn /opt/node/node_modules /etc/haraka-{c.id}/node_modules")

@@ -70,7 +70,7 @@ def postfix(r):
     r.run("mkdir -p /run/saslauthd /run/postgrey /var/lib/postgrey; chown postgrey /run/postgrey /var/lib/postgrey; saslauthd -a pam -n 2 -m /run/saslauthd; chmod 755 /run/saslauthd")
     r.start("postgrey", "--inet=127.0.0.1:10023", "--delay=15", "--auto-whitelist-clients=0", "--lookup-by-host", "--dbdir=/var/lib/postgrey")
     for c in of("smtp_sink"):
-        r.start("smtp-sink", "-c", f"{c.ip}:{c.port}", "100")
+        r.start("smtp-sink", "-u", "postfix", "-c", f"{c.ip}:{c.port}", "100")
     r.start("/usr/lib/postfix/sbin/master")
 
 EXIM = """primary_hostname = mx.org.example
