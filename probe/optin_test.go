@@ -134,11 +134,11 @@ func TestProxyHeader(t *testing.T) {
 		want   want
 		behind bool
 	}{
-		{nil, notSMTP("unknown", "silent"), false},
+		{nil, notSMTP("unknown", "closed at once"), false},
 		{[]string{"+proxy"}, open("I6"), true},
 	} {
 		p := prober()
-		p.Limits.Greeting = 200e6
+		p.Limits.Greeting, p.MailPorts = 200e6, []uint16{server.Addr().Port()}
 		var err error
 		if p.Vectors, err = probe.SelectVectors(probe.Vectors(), tt.words); err != nil {
 			t.Fatal(err)
@@ -164,7 +164,7 @@ func TestProxyHeaderUnknown(t *testing.T) {
 			server.Start(t)
 			p := prober()
 			if name == "implicit-tls-closed" {
-				p.Limits.Greeting = 200e6
+				p.Limits.Greeting, p.MailPorts = 200e6, []uint16{server.Addr().Port()}
 			}
 			var err error
 			if p.Vectors, err = probe.SelectVectors(probe.Vectors(), []string{"+proxy", "+xclient", "+auth"}); err != nil {

@@ -105,7 +105,7 @@ func TestQMTP(t *testing.T) {
 			addr := q.start(t)
 			p := prober()
 			p.StopAt = tt.stop
-			p.Limits.Greeting = 300e6
+			p.Limits.Greeting, p.MailPorts = 300e6, []uint16{addr.Port()}
 			var err error
 			if p.Vectors, err = probe.SelectVectors(probe.Vectors(), []string{"+qmtp"}); err != nil {
 				t.Fatal(err)

@@ -107,7 +107,7 @@ def chasquid(r):
     """One daemon; a case is one of its listeners."""
     listeners = "".join(f'{c.settings}_address: "{c.ip}:{c.port}"\n' for c in of("chasquid"))
     r.write("/etc/chasquid/chasquid.conf", f'hostname: "mx.org.example"\n{listeners}data_dir: "/var/lib/chasquid"\nmail_delivery_agent_bin: "/bin/true"\n'
-            'mail_log_path: "<stdout>"\nmax_queue_items: 1000\ngive_up_send_after: "10m"\n')
+            'mail_log_path: "<stdout>"\n')
     r.write("/etc/chasquid/domains/org.example/aliases", "info: alice\npostmaster: alice\nabuse: alice\n")
     r.run("""rm -rf /etc/chasquid/certs/* /etc/chasquid/hooks/*; install -d /etc/chasquid/certs/mx.org.example /etc/chasquid/hooks; install -d -o chasquid -g chasquid -m 700 /var/lib/chasquid
         chasquid-util user-add alice@org.example --password=Correct-Horse-9
