@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,8 @@ type Canary struct {
 	// MXNames are further domains of the operator whose mail comes home to the sink, and whose MX records name the
 	// targets as well (vector R20).
 	MXNames []string
+	// Sink is the address of the sink, whose literal is ours as well (vector R22); may be zero.
+	Sink netip.Addr
 }
 
 // Delivery is a canary that came home.
@@ -74,6 +77,9 @@ func (c Canary) Match(address string) (token string, bounce, ok bool) {
 		return "", false, false
 	}
 	local, domain := strings.ToLower(strings.Trim(address[:at], `"`)), strings.ToLower(strings.TrimSuffix(address[at+1:], "."))
+	if c.Sink.IsValid() && strings.EqualFold(address[at+1:], literal(c.Sink)) {
+		domain = strings.ToLower(c.Domain)
+	}
 	if !slices.ContainsFunc(append([]string{c.Domain}, c.MXNames...), func(own string) bool {
 		own = strings.ToLower(own)
 		return domain == own || strings.HasSuffix(domain, "."+own)

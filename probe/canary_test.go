@@ -2,6 +2,7 @@ package probe_test
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
@@ -88,5 +89,19 @@ func TestMatch(t *testing.T) {
 	}
 	if (probe.Canary{}).RealDomain() || !c.RealDomain() {
 		t.Error("RealDomain: only a configured one is real")
+	}
+}
+
+// Further domains and the sink's address literal are ours; others' are not.
+func TestMatchFurther(t *testing.T) {
+	c := probe.Canary{Domain: "example.net", Key: []byte("key"), MXNames: []string{"mxtrick.example"}, Sink: netip.MustParseAddr("203.0.113.25")}
+	token := c.Token("s", "e", "v", "x")
+	for address, want := range map[string]bool{
+		token + "@example.net": true, token + "@ü.example.net": true, token + "@xn--tda.example.net": true, token + "@mxtrick.example": true,
+		token + "@[203.0.113.25]": true, token + "@[203.0.113.26]": false, token + "@203.0.113.25": false, token + "@trick.example": false, token + "@xexample.net": false,
+	} {
+		if _, _, ok := c.Match(address); ok != want {
+			t.Errorf("%s: got %v, want %v", address, ok, want)
+		}
 	}
 }

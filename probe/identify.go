@@ -432,7 +432,7 @@ func (d *dialogue) learn(s *session, r smtp.Reply) {
 // knownNames are the placeholders of the vector table for this server. Without a configured mail domain, the parent of
 // the server's own name is taken for one.
 func (d *dialogue) knownNames(s *session) names {
-	n := names{canary: d.p.Canary.domain(), hosts: d.hostNames(), domains: slices.Clone(d.p.Domains), senders: d.p.Senders, mxNames: d.p.Canary.MXNames, hello: s.helo, addr: d.f.Addr.Addr(), sources: d.p.sources(d.f.Addr.Addr(), d.source)}
+	n := names{canary: d.p.Canary.domain(), hosts: d.hostNames(), domains: slices.Clone(d.p.Domains), senders: d.p.Senders, mxNames: d.p.Canary.MXNames, sink: d.p.Canary.Sink, hello: s.helo, addr: d.f.Addr.Addr(), sources: d.p.sources(d.f.Addr.Addr(), d.source)}
 	if d.p.Serves != nil {
 		n.domains = slices.Clone(d.p.Serves(d.f.Addr.Addr()))
 	}

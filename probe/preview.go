@@ -13,7 +13,7 @@ import (
 // only the server can tell stands as a placeholder: {N} its host name, {O} a mail domain, where none is configured.
 func (p *Prober) Preview(t discover.Target, vantage string) string {
 	addr := t.AddrPort().Addr()
-	n := names{canary: p.Canary.domain(), hosts: []string{"{N}"}, domains: p.Domains, senders: p.Senders, mxNames: p.Canary.MXNames, hello: p.HELO, addr: addr, sources: p.sources(addr, netip.AddrPort{})}
+	n := names{canary: p.Canary.domain(), hosts: []string{"{N}"}, domains: p.Domains, senders: p.Senders, mxNames: p.Canary.MXNames, sink: p.Canary.Sink, hello: p.HELO, addr: addr, sources: p.sources(addr, netip.AddrPort{})}
 	if p.Serves != nil {
 		n.domains = p.Serves(addr)
 	}

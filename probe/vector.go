@@ -16,6 +16,7 @@ import (
 //	{N} the target's host name         {T} the target's address literal (RFC 5321 4.1.3)
 //	{U} an existing local sender       {H} our own HELO name
 //	{M} a domain of ours that lists the target among its MX hosts
+//	{L} the address literal of our sink  {u} the local part of an existing local sender
 //
 // Before may hold {plain}, {user} and {cram} as well: the random credentials of one try at AUTH.
 type Vector struct {
@@ -61,9 +62,9 @@ func Vectors() []Vector {
 		plain("S6", []string{"{s}@{O}"}, false, "RFC 2505 2.1", "a served mail domain is known", "relay permitted by the sender's domain, which anyone can forge"),
 		plain("S7", []string{"{U}", "postmaster@{O}", "postmaster@{N}", "root@{O}", "info@{O}", "abuse@{O}"}, false, "RFC 2142 5", "a served mail domain or host name is known", "relay permitted for any existing local sender"),
 		plain("S2", []string{""}, false, "RFC 5321 4.5.5", "always", "bounces relayed unchecked"),
-		{ID: "I1", HELO: []string{"{O}", "{N}", "localhost", "localhost.localdomain", "[127.0.0.1]"}, From: []string{ourFrom}, To: []string{plainTo}, Ref: "RFC 2505 2.1", When: "always; {O} and {N} when known", Catches: "trust in the HELO name: an access map permits it before the relay rule"},
+		{ID: "I1", HELO: []string{"{O}", "{N}", "localhost", "localhost.localdomain", "[127.0.0.1]", "{T}"}, From: []string{ourFrom}, To: []string{plainTo}, Ref: "RFC 2505 2.1", When: "always; {O} and {N} when known", Catches: "trust in the HELO name: an access map permits it before the relay rule"},
 		plain("S4", []string{"{s}@{N}"}, false, "RFC 2505 2.1", "the host name is known", "relay permitted for the host's own name as sender"),
-		plain("S3", []string{"{s}"}, true, "RFC 5321 2.3.5", "always", "a sender without domain counts as local"),
+		plain("S3", []string{"{s}", "{u}"}, true, "RFC 5321 2.3.5", "always", "a sender without domain counts as local"),
 		plain("S9", []string{"{s}@localhost"}, false, "RFC 6761 6.3", "always", "localhost counts as a local sender"),
 		plain("S10", []string{"{t}@{C}"}, false, "RFC 5321 3.3", "always", "sender and recipient the same: nothing more, but no third party is named"),
 		plain("S8", []string{"{s}@{t}.{C}"}, false, "RFC 5321 3.3", "always", "a sender domain that does not exist: tells a sender check from a relay check"),
@@ -82,7 +83,7 @@ func Vectors() []Vector {
 		route("R10", []string{"<@{T}:{t}@{C}>"}, true, "RFC 5321 C", "always", "source route through the address literal"),
 		route("R13", []string{"<{C}!{t}@{T}>"}, true, "RFC 976 2.2", "always", "bang path at the address literal"),
 		route("R3", []string{`<"{t}@{C}">`}, true, "RFC 5321 4.1.2", "always", "quoted local part without a domain, unquoted by an inner hop"),
-		route("R4", []string{`<"{t}%{C}">`}, true, "RFC 1123 5.2.16", "always", "the same with a percent"),
+		route("R4", []string{`<"{t}%{C}">`, "<{t}%{C}>"}, true, "RFC 1123 5.2.16", "always", "the same with a percent, quoted or not"),
 		route("R5", []string{"<{t}@{C}@{O}>", "<{t}@{C}@{N}>"}, true, "RFC 5321 4.1.2", "{O} or {N} known", "two at signs: the last is checked and the first used"),
 		route("R6", []string{"<{t}@{C}@{T}>"}, true, "RFC 5321 4.1.2", "always", "two at signs with the address literal"),
 		route("R11", []string{"<{C}!{t}>"}, true, "RFC 976 2.2", "always", "a bare bang path counts as local"),
@@ -90,6 +91,7 @@ func Vectors() []Vector {
 		{ID: "R17", From: []string{ourFrom}, To: []string{"{t}@{C}", " <{t}@{C}>"}, Odd: true, Ref: "RFC 5321 4.1.1.3", When: "always", Catches: "a lax parser that skips the check: no angle brackets, a blank after the colon"},
 		plain1("R20", Vector{To: []string{"<{t}@{M}>"}, Ref: "RFC 5321 5.1", When: "a domain of ours lists the target among its MX hosts (canary.mx_names)", Catches: "a server that relays for every domain whose MX records name it, as anyone can write them"}),
 		plain1("R21", Vector{To: []string{"<{t}@ü.{C}>"}, MailParams: "SMTPUTF8", Needs: "SMTPUTF8", Ref: "RFC 6531 3.3", When: "SMTPUTF8 is offered; delivery needs a wildcard under {C}", Catches: "a domain in Unicode compared byte by byte with a list in ASCII"}),
+		plain1("R22", Vector{To: []string{"<{t}@{L}>"}, Odd: true, Ref: "RFC 5321 4.1.3", When: "the sink's address is known (canary.listen)", Catches: "address literals of foreign hosts pass, as no list of domains names them"}),
 		plain1("I13", Vector{Sources: true, Ref: "RFC 2505 2.1", When: "further sources are configured", Catches: "trust in one address, or in the port that a connection comes from"}),
 		{ID: "I8", HELO: nil, From: nil, To: nil, Ref: "RFC 5321 4.5.4.2", When: "always", Catches: "listeners and address families with rules of their own: each address, port and family is a finding of its own, so nothing more is sent"},
 		{ID: "I10", Ref: "RFC 5321 4.5.4.2", When: "ports 10024 to 10026", Catches: "the port where a content filter hands mail back, forgotten on a public address: a finding of its own, so nothing more is sent"},
@@ -162,6 +164,7 @@ type names struct {
 	hosts   []string // {N}
 	senders []string // {U}
 	mxNames []string // {M}
+	sink    netip.Addr
 	hello   string   // {H}
 	addr    netip.Addr
 	sources []netip.AddrPort // further ones
@@ -200,6 +203,8 @@ func (n names) expand(form string) []string {
 		{"{M}", firstN(n.mxNames, 2)},
 		{"{H}", []string{n.hello}},
 		{"{T}", []string{literal(n.addr)}},
+		{"{L}", []string{n.sinkLiteral()}},
+		{"{u}", firstN(n.localParts(), 1)},
 		{"{s}", []string{"relaysweep"}},
 	} {
 		if !strings.Contains(form, p.key) {
@@ -214,6 +219,23 @@ func (n names) expand(form string) []string {
 			}
 		}
 		out = next
+	}
+	return out
+}
+
+// sinkLiteral is the address literal of our sink, empty if its address is not known.
+func (n names) sinkLiteral() string {
+	if !n.sink.IsValid() {
+		return ""
+	}
+	return literal(n.sink)
+}
+
+// localParts are those of the senders.
+func (n names) localParts() (out []string) {
+	for _, s := range n.senders {
+		local, _, _ := strings.Cut(s, "@")
+		out = append(out, local)
 	}
 	return out
 }

@@ -32,7 +32,7 @@ def sendmail(r):
         r.write(f"/etc/mail/{c.id}.mc", SENDMAIL.format(id=c.id, ip=c.ip, port=c.port, **s))
         r.write(f"/etc/mail/{c.id}", s["access"].replace(" ", "\t") + "\n")
         script += f"""install -d -m 700 /var/spool/mqueue-{c.id}
-            makemap hash {c.id}.db < {c.id}
+            makemap hash {c.id}.db < {c.id}; chown root {c.id}.db; chmod 644 {c.id}.db
             m4 {c.id}.mc > {c.id}.cf
             /usr/sbin/sendmail -C /etc/mail/{c.id}.cf -bd -q10s -O LogLevel=10\n"""
     r.run(script)
@@ -155,7 +155,8 @@ def haraka(r):
     for c in of("haraka"):
         etc = f"/etc/haraka-{c.id}/config/"
         files = {"smtp.ini": f"listen={c.ip}:{c.port}\nnodes=0\n", "me": "mx.org.example", "host_list": "org.example", "plugins": f"{c.settings}\nrcpt_to.in_host_list\nqueue/discard",
-                 "relay.ini": "[relay]\nacl=true\n", "relay_acl_allow": "0.0.0.0/0", "outbound.ini": "local_mx_ok=true\n", "loglevel": "NOTICE"}
+                 "relay.ini": "[relay]\nacl=true\n", "relay_acl_allow": "0.0.0.0/1\n128.0.0.0/1",      # 0.0.0.0/0 is taken for one address
+                  "outbound.ini": "local_mx_ok=true\n", "loglevel": "NOTICE"}
         r.run(f"mkdir -p {etc}; cp -r /opt/node/node_modules/Haraka/config/. {etc}")
         for name, text in files.items():
             r.write(etc + name, text + "\n")

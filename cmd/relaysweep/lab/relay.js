@@ -18,12 +18,11 @@ for (const word of process.argv.slice(2)) {
     name: "mx.org.example", hideSTARTTLS: true, allowInsecureAuth: true, authOptional: mode !== "any-auth", disabledCommands: mode === "any-auth" ? [] : ["AUTH"],
     onAuth: (auth, session, done) => done(null, { user: auth.username }),
     onData(stream, session, done) {
-      const parts = [];
+      const parts = [], { mailFrom, rcptTo } = session.envelope;
       stream.on("data", (part) => parts.push(part));
       stream.on("end", () => {
         done();
         if (mode === "sink") return;
-        const { mailFrom, rcptTo } = session.envelope;
         for (const to of rcptTo) deliver(mailFrom ? mailFrom.address : "", to.address, Buffer.concat(parts)).catch((e) => console.error(to.address, e.message));
       });
     },

@@ -15,7 +15,6 @@ POSTFIX = {
     "myhostname": "mx.org.example", "mydomain": "org.example", "myorigin": "org.example", "mydestination": "org.example, mx.org.example, localhost",
     "mynetworks": "127.0.0.0/8, 10.20.0.0/16", "inet_interfaces": "all", "inet_protocols": "all", "append_dot_mydomain": "no", "biff": "no",
     "maillog_file": "/var/log/postfix.log",
-    "smtputf8_enable": "no",      # Exim offers none here, and both are compared
     "alias_maps": "", "alias_database": "", "local_transport": "discard:local", "notify_classes": "",
     "local_recipient_maps": "inline:{alice=x, info=x, postmaster=x, abuse=x}",
     "smtpd_relay_restrictions": "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination",
@@ -35,8 +34,7 @@ MASTER = (service("rewrite-gateway unix - - n - - trivial-rewrite", {"mydestinat
           + service("rewrite-as-is unix - - n - - trivial-rewrite", {"allow_percent_hack": "no", "swap_bangpath": "no"})
           + service("cleanup-as-is unix n - n - 0 cleanup", {"rewrite_service_name": "rewrite-as-is"})
           + service("rewrite-label unix - - n - - trivial-rewrite", {"relay_domains": "regexp:/etc/postfix/label"})
-          + service("cleanup-utf8 unix n - n - 0 cleanup", {"smtputf8_enable": "yes"})
-          + service("gateway unix - - n - - smtp", {"smtp_bind_address": "198.51.100.102"})
+          + service("gateway unix - - n - - smtp", {"smtp_bind_address": "198.51.100.102", "inet_interfaces": "198.51.100.102"})
           + "bouncer unix - - n - - error\n")
 
 def postfix(r):
@@ -48,7 +46,7 @@ def postfix(r):
             master += " ".join([*f[:4], "n", *f[5:]])
     master += MASTER
     for c in of("postfix"):
-        master += service(f"{c.ip}:{c.port} inet n - n - - smtpd", {"syslog_name": c.id, **c.settings})
+        master += service(f"{c.ip}:{c.port} inet n - n - - smtpd", {"syslog_name": c.id, "smtputf8_enable": "no", **c.settings})       # Exim offers none, and both are compared
     for c in of("postscreen"):
         master += service(f"{c.ip}:{c.port} inet n - n - 1 postscreen", {"syslog_name": c.id, "smtpd_service_name": c.id, "postscreen_cache_map": "btree:$data_directory/" + c.id,
                                                                          "postscreen_greet_ttl": "1s", "postscreen_greet_wait": "6s", "postscreen_access_list": ""})

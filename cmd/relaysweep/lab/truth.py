@@ -141,11 +141,12 @@ def attempts(row):
     """One message by each vector; where the first finds nobody to talk to, by the ways in alone."""
     first = attempt(row, VECTORS[0])
     rest = APPROACHES if first["stage"] in ("connect", "greeting") else VECTORS[1:]
-    return [first] + [attempt(row, v) for v in rest]
+    return [first] + [attempt(row, v) for v in rest if not row["only"] or v in row["only"]]
 
 def send(vantage):
     """All messages of a vantage, sent by this program within its namespace."""
-    rows = [{"id": c.id, "vantage": vantage, "address": c.ip, "port": c.port, "tls": c.tls, "own": SCANNER[vantage]} for c, _, _ in cases.rows(vantage)]
+    rows = [{"id": c.id, "vantage": vantage, "address": c.ip, "port": c.port, "tls": c.tls, "own": SCANNER[vantage],
+             "only": [*c.by(vantage), "null", "own-user", "percent"] if c.slow else []} for c, _, _ in cases.rows(vantage)]
     return json.loads(subprocess.run(tied(*in_ns(VANTAGES[vantage], *PYTHON, HERE + "/truth.py")), input=json.dumps(rows), stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 def arrived(path):
@@ -194,7 +195,7 @@ def judge(c, vantage, sent, home):
         verdict = "open"
     elif first["stage"] == "connect":
         verdict = "filtered" if "timed out" in first["text"] else "dead"
-    elif first["stage"] == "greeting":
+    elif first["stage"] in ("greeting", "hello"):
         verdict = "notsmtp"
     elif any(a["stage"] == "taken" and a["vector"] in ("plain", "null") for a in sent):
         verdict = "sink"
