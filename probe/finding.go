@@ -78,6 +78,7 @@ type Attempt struct {
 	Rcpt        smtp.Reply
 	Data        smtp.Reply
 	End         smtp.Reply
+	Barred      string // why the server turned it away before MAIL: its HELO name, a header
 	Failure     string // why there is no verdict, if the server gave none
 	Session     int    // index into Sessions, plus one; 0: not tried
 	Sent        time.Time

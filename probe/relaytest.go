@@ -391,7 +391,7 @@ func (d *dialogue) again(r *run, s *step, accepted []*Attempt) {
 // begin notes where and when an attempt is made. What an earlier try of it was answered is forgotten.
 func (d *dialogue) begin(a *Attempt) {
 	d.previous = a.Form
-	a.Mail, a.Rcpt, a.Before = smtp.Reply{}, smtp.Reply{}, nil
+	a.Mail, a.Rcpt, a.Before, a.Barred = smtp.Reply{}, smtp.Reply{}, nil, ""
 	if d.session.header != d.header {
 		a.Before = []Exchange{{d.session.header, d.greeting}}
 	}
@@ -512,7 +512,7 @@ func (d *dialogue) noSession(r *run, s *step, err error) error {
 			a.HELO, a.Session, a.Sent = s.helo, max(1, len(d.f.Sessions)), d.p.now()
 			a.Failure = hello.Error()
 			if s.helo != d.names.hello { // the name is the point of the vector
-				a.Failure, a.Mail = "", smtp.Reply{Code: 550, Enhanced: "5.1.8", Lines: append([]string{"HELO refused:"}, hello.reply.Lines...)}
+				a.Failure, a.Barred = "", hello.Error()
 			}
 		}
 		s.attempts = nil
@@ -520,10 +520,7 @@ func (d *dialogue) noSession(r *run, s *step, err error) error {
 	case errors.As(err, &header):
 		for _, a := range s.attempts {
 			a.HELO, a.Session, a.Sent = s.helo, max(1, len(d.f.Sessions)), d.p.now()
-			a.Before = []Exchange{{s.header, header.reply}}
-			if header.reply.Code == 0 {
-				a.Before[0].Reply = smtp.Reply{Code: 554, Lines: []string{header.Error()}}
-			}
+			a.Before, a.Barred = []Exchange{{s.header, header.reply}}, header.Error()
 		}
 		s.attempts = nil
 		return nil

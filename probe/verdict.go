@@ -63,6 +63,8 @@ func (a *Attempt) judge() (Verdict, string) {
 		return Delivered, "the canary came home"
 	case a.Failure != "":
 		return Unknown, a.Failure
+	case a.Barred != "":
+		return Refused, a.Barred
 	case a.End.Code/100 == 2:
 		return Queued, "the message was taken: " + short(a.End)
 	case a.End.Code != 0:

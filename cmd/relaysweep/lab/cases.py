@@ -153,7 +153,6 @@ sendmail("sm-promiscuous", 131, {"m4": "FEATURE(`promiscuous_relay')"}, "open", 
 sendmail("sm-local-from", 132, {"m4": "FEATURE(`relay_local_from')"}, "open", "open", "relay_local_from: for any sender in its own domain", vectors=("own-domain",))
 sendmail("sm-mail-from", 133, {"m4": "FEATURE(`relay_mail_from')", "access": "From:alice@org.example RELAY"}, "open", "open", "relay_mail_from: for a sender in the access map", vectors=("own-user",))
 sendmail("sm-entire-domain", 134, {"m4": "FEATURE(`relay_entire_domain')"}, "closed", "open", "relay_entire_domain: for every client whose name is under org.example; the inside on purpose")
-sendmail("sm-loose", 135, {"m4": "FEATURE(`loose_relay_check')\nRELAY_DOMAIN(`org.example')"}, "open", "open", "loose_relay_check: does not look behind a %", vectors=("percent",), needs_delivery=True)
 sendmail("sm-greet-pause", 136, {"m4": "FEATURE(`promiscuous_relay')\nFEATURE(`greet_pause', `5000')"}, "open", "open", "waits 5 s before it greets, and drops who speaks first; open", slow=True)
 sendmail("sm-based-on-mx", 137, {"m4": "FEATURE(`relay_based_on_MX')", "name": "h101.org.example"}, "open", "open", "relay_based_on_MX: for every domain that names it as an MX", vectors=("mx-trick",))
 

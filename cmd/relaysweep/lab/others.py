@@ -154,7 +154,7 @@ def haraka(r):
     """One process a case; the settings are plugins that come first."""
     for c in of("haraka"):
         etc = f"/etc/haraka-{c.id}/config/"
-        files = {"smtp.ini": f"listen={c.ip}:{c.port}\nnodes=0\n", "me": "mx.org.example", "host_list": "org.example", "plugins": f"{c.settings}\nrcpt_to.in_host_list\nqueue/discard",
+        files = {"smtp.ini": f"listen={c.ip}:{c.port}\nnodes=0\n", "me": "mx.org.example", "host_list": "org.example", "plugins": f"{c.settings}\nrcpt_to.in_host_list" + "\nqueue/discard" * (not c.settings),
                  "relay.ini": "[relay]\nacl=true\n", "relay_acl_allow": "0.0.0.0/1\n128.0.0.0/1",      # 0.0.0.0/0 is taken for one address
                   "outbound.ini": "local_mx_ok=true\n", "loglevel": "NOTICE"}
         r.run(f"mkdir -p {etc}; cp -r /opt/node/node_modules/Haraka/config/. {etc}")

@@ -34,7 +34,7 @@ MASTER = (service("rewrite-gateway unix - - n - - trivial-rewrite", {"mydestinat
           + service("rewrite-as-is unix - - n - - trivial-rewrite", {"allow_percent_hack": "no", "swap_bangpath": "no"})
           + service("cleanup-as-is unix n - n - 0 cleanup", {"rewrite_service_name": "rewrite-as-is"})
           + service("rewrite-label unix - - n - - trivial-rewrite", {"relay_domains": "regexp:/etc/postfix/label"})
-          + service("gateway unix - - n - - smtp", {"smtp_bind_address": "198.51.100.102", "inet_interfaces": "198.51.100.102"})
+          + service("gateway unix - - n - - smtp", {"smtp_bind_address": "198.51.100.102", "inet_interfaces": "198.51.100.102", "myhostname": "gw.org.example"})
           + "bouncer unix - - n - - error\n")
 
 def postfix(r):

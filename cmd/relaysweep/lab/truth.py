@@ -26,7 +26,7 @@ class Session:
         self.socket.settimeout(6)
         self.socket.connect((row["address"], row["port"]))
         self.stage = "greeting"
-        self.socket.settimeout(8)
+        self.socket.settimeout(20)
 
     def tls(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -128,14 +128,14 @@ def again(s, row, token):
 
 def attempt(row, vector):
     token = "t" + "".join(random.choices(string.ascii_lowercase + string.digits, k=12))
-    s, text = Session(), ""
+    s, text, started = Session(), "", time.time()
     try:
         again(s, row, token) if vector == "retry" else dialogue(s, row, vector, token)
     except (Stop, OSError) as e:
         text = f"{type(e).__name__}: {e}"
     if s.socket:
         s.socket.close()
-    return {"id": row["id"], "vantage": row["vantage"], "vector": vector, "token": token, "stage": s.stage, "text": text}
+    return {"id": row["id"], "vantage": row["vantage"], "vector": vector, "token": token, "stage": s.stage, "text": text, "seconds": round(time.time() - started, 1)}
 
 def attempts(row):
     """One message by each vector; where the first finds nobody to talk to, by the ways in alone."""
