@@ -9,14 +9,16 @@
 // What a server calls itself is what its operator lets it say. Texts of refusals, of HELP and the peculiar keywords of
 // EHLO are rarely changed, and so bear witness for or against the greeting.
 //
-// The knowledge is three tables: products, rules and ends (table.go). The lines come from strangers: work and results
-// are bounded whatever they hold, and every field of a Service but Evidence is free of control characters.
+// The knowledge is tables: products, rules, and what is known of their versions (table.go). A Recog adds what files in
+// the format of the recog project know. The lines come from strangers: work and results are bounded whatever they hold,
+// and every field of a Service but Evidence is free of control characters.
 package fingerprint
 
 import (
 	"cmp"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -46,6 +48,8 @@ type Service struct {
 	Vendor  string
 	Product string
 	Version string // as the server writes it; "" if it does not tell
+	// Release is the name that the version is sold by, where it is another one: "2016 CU23".
+	Release string
 	OS      string // operating system or distribution, if told; "Windows Server 2012 R2", "Debian"
 	CPE23   string // CPE 2.3 formatted string; "" if we know no name. An unknown version is "*"
 	// Evidence is the line that told it, without code where it is no refusal. If another line contradicts, it
@@ -156,12 +160,31 @@ func Identify(e Evidence) Service {
 		s.Evidence = both(best.line, " | behind it: ", behind.line)
 	}
 	s.OS = cmp.Or(s.OS, best.product.os)
-	s.CPE23 = best.cpeName(s.Version)
-	s.EndOfLife = endOf(best.is, s.Version)
-	if i, ok := releaseOf(s.Version); ok && best.is == iis {
+	s.complete(best.is)
+	return s
+}
+
+// complete adds what our tables know of a version of a product: its CPE name, the end of its support, the name that it
+// is sold by, and the release of the distribution that it came with.
+func (s *Service) complete(is string) {
+	s.CPE23 = products[is].cpeName(s.Version)
+	s.EndOfLife = endOf(is, s.Version)
+	if i, ok := releaseOf(s.Version); ok && is == iis {
 		s.EndOfLife = releases[i].end
 	}
-	return s
+	if is == exchange {
+		if s.Release = exchangeRelease(s.Version); s.Release != "" {
+			year, update, _ := strings.Cut(s.Release, " ")
+			s.EndOfLife = endOf(exchange, year)
+			s.CPE23 = strings.Replace(products[is].cpeName(year), ":*", ":"+updates.Replace(cmp.Or(update, "*")), 1)
+		}
+	}
+	for _, p := range packaged {
+		if p.is == is && p.os == s.OS && inCycle(s.Version, p.cycle) {
+			s.OS = p.release
+			break
+		}
+	}
 }
 
 // match returns what the rules find, in the rules' order of preference, each rule at its first line.
@@ -281,6 +304,9 @@ func (p product) cpeName(version string) string {
 		parts := strings.Split(version, ".")
 		version = strings.Join(parts[:min(len(parts), p.cpeParts)], ".")
 	}
+	if strings.ContainsFunc(version, func(r rune) bool { return r < ' ' || r > '~' }) {
+		version = "" // none that a CPE name can hold
+	}
 	var v strings.Builder
 	for _, c := range []byte(strings.ToLower(version)) {
 		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '-' || c == '_') {
@@ -299,6 +325,32 @@ func endOf(name, version string) string {
 		}
 	}
 	return ""
+}
+
+// updates writes an update of Exchange as the NVD does.
+var updates = strings.NewReplacer("CU", "cumulative_update_", "SP", "service_pack_")
+
+// exchangeRelease returns the year and the update that a build of Exchange is sold by, "" if it is no build that we know:
+// 15.1.2507.6 is "2016 CU23".
+func exchangeRelease(build string) string {
+	parts := strings.Split(build, ".")
+	if len(parts) < 3 {
+		return ""
+	}
+	var n [3]int
+	for i := range n {
+		var err error
+		if n[i], err = strconv.Atoi(parts[i]); err != nil {
+			return ""
+		}
+	}
+	name := ""
+	for _, b := range builds {
+		if b.major == n[0] && b.minor == n[1] && b.build <= n[2] {
+			name = b.name
+		}
+	}
+	return name
 }
 
 // releaseOf returns the index of the Windows release that an SMTP service of the version belongs to.

@@ -2,6 +2,7 @@ package fingerprint
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -86,7 +87,7 @@ func TestIdentify(t *testing.T) {
 		s := Identify(c.evidence)
 		got := map[string]string{
 			"vendor": s.Vendor, "version": s.Version, "os": s.OS, "cpe": s.CPE23, "kind": s.Kind, "end": s.EndOfLife,
-			"evidence": s.Evidence, "sure": fmt.Sprint(s.Confidence),
+			"evidence": s.Evidence, "release": s.Release, "sure": fmt.Sprint(s.Confidence),
 		}
 		if c.product == "-" {
 			if s != (Service{}) {
@@ -131,8 +132,19 @@ func TestEveryRuleAndProductIsTold(t *testing.T) {
 			t.Errorf("product %s: not in testdata/services.txt", k)
 		}
 	}
-	if len(products) < 45 {
-		t.Errorf("got %d products, want 45 or more", len(products))
+	if len(products) < 130 {
+		t.Errorf("got %d products, want 130 or more", len(products))
+	}
+	// What an organisation is most likely to run, and what it is most likely to have forgotten.
+	for _, want := range strings.Fields(`Postfix Exim Sendmail qmail netqmail notqmail s/qmail IndiMail Exchange_Server Exchange_Online IIS_SMTP_Service
+		Domino OpenSMTPD Courier_Mail_Server Zimbra_Collaboration hMailServer MDaemon MailEnable Haraka Postal Stalwart Maddy mox James Kerio_Connect
+		Axigen CommuniGate_Pro Email_Security_Gateway Secure_Email_Gateway_(IronPort) FortiMail Email_Appliance Email_Protection Email_Security
+		PIX/ASA_SMTP_inspection MailHog Mailpit smtp4dev Papercut_SMTP GreenMail smtp-sink INetSim chasquid qpsmtpd smtp-server Twisted_Mail
+		go-guerrilla Inbucket imageRUNNER bizhub printer multifunction_printer network_storage UPS_network_card network_scanner`) {
+		want = strings.ReplaceAll(want, "_", " ")
+		if !slices.ContainsFunc(slices.Collect(maps.Values(products)), func(p product) bool { return p.name == want }) {
+			t.Errorf("product %s: not in the table", want)
+		}
 	}
 }
 
@@ -178,6 +190,24 @@ func TestTablesAreSound(t *testing.T) {
 			}
 		}
 	}
+	names := make(map[string]string)
+	for k, p := range products {
+		if name := p.vendor + "/" + p.name; names[name] != "" {
+			t.Errorf("products %s and %s are both %s", k, names[name], name)
+		} else {
+			names[name] = k
+		}
+	}
+	for i, b := range builds[1:] {
+		if a := builds[i]; slices.Compare([]int{a.major, a.minor, a.build}, []int{b.major, b.minor, b.build}) >= 0 {
+			t.Errorf("build of %s does not follow that of %s", b.name, a.name)
+		}
+	}
+	for _, p := range packaged {
+		if _, ok := products[p.is]; !ok {
+			t.Errorf("%s %s: no such product", p.is, p.cycle)
+		}
+	}
 	days := make(map[string]string)
 	for _, r := range releases {
 		days[r.windows+" "+r.build] = r.end
@@ -191,6 +221,17 @@ func TestTablesAreSound(t *testing.T) {
 	for what, day := range days {
 		if _, err := time.Parse(time.DateOnly, day); err != nil {
 			t.Errorf("end of %s: %v", what, err)
+		}
+	}
+}
+
+func TestExchangeRelease(t *testing.T) {
+	for build, want := range map[string]string{
+		"15.1.2507.6": "2016 CU23", "15.1.2507.57": "2016 CU23", "15.2.1748.10": "2019 CU15", "15.2.2562.17": "SE", "15.0.847.32": "2013 SP1", "14.3.123.4": "2010 SP3",
+		"8.3.83.6": "2007 SP3", "6.5.7638.1": "2003", "15.2.100.1": "2019", "15.3.1.1": "", "15.1": "", "": "", "2016": "", "a.b.c": "", "99999999999999999999.1.1": "", "15.1.2500.1": "2016 CU22",
+	} {
+		if got := exchangeRelease(build); got != want {
+			t.Errorf("%s: got %q, want %q", build, got, want)
 		}
 	}
 }
@@ -326,13 +367,15 @@ func TestHostNames(t *testing.T) {
 	}
 }
 
+// cpeForm is a CPE 2.3 name as we write them.
+var cpeForm = regexp.MustCompile(`^cpe:2\.3:[aoh]:[a-z0-9_.-]+:[a-z0-9_.-]+:(?:\*|(?:[a-z0-9._-]|\\[!-/:-@\[-` + "`" + `{-~ ])+):(?:\*|[a-z0-9_]+)(?::\*){6}$`)
+
 func FuzzIdentify(f *testing.F) {
 	for _, c := range readServices(f) {
 		e := c.evidence
 		f.Add(strings.Join(e.Greeting, "\n"), strings.Join(e.EHLO, "\n"), strings.Join(e.Help, "\n"), strings.Join(e.Errors, "\n"))
 	}
 	days := regexp.MustCompile(`^(?:\d{4}-\d\d-\d\d)?$`)
-	cpe := regexp.MustCompile(`^(?:cpe:2\.3:[ao]:[a-z0-9_-]+:[a-z0-9_-]+:(?:\*|(?:[a-z0-9._-]|\\[!-/:-@\[-` + "`" + `{-~ ])+)(?::\*){7})?$`)
 	f.Fuzz(func(t *testing.T, greeting, ehlo, help, errors string) {
 		e := Evidence{strings.Split(greeting, "\n"), strings.Split(ehlo, "\n"), strings.Split(help, "\n"), strings.Split(errors, "\n")}
 		s := Identify(e)
@@ -345,7 +388,7 @@ func FuzzIdentify(f *testing.F) {
 		if !days.MatchString(s.EndOfLife) {
 			t.Errorf("got end %q, want a day", s.EndOfLife)
 		}
-		if !cpe.MatchString(s.CPE23) {
+		if s.CPE23 != "" && !cpeForm.MatchString(s.CPE23) {
 			t.Errorf("got CPE %q, want a CPE 2.3 name", s.CPE23)
 		}
 		if !slices.Contains([]string{"", mta, sink, appliance, library}, s.Kind) {

@@ -47,6 +47,8 @@ var products = map[string]product{
 	"qmail":           {name: "qmail", vendor: "D. J. Bernstein", kind: mta},
 	"netqmail":        {name: "netqmail", vendor: "netqmail", kind: mta, cpe: "a:netqmail:netqmail", speaks: []string{"qmail"}},
 	"notqmail":        {name: "notqmail", vendor: "notqmail", kind: mta, speaks: []string{"qmail"}},
+	"sqmail":          {name: "s/qmail", vendor: "Erwin Hoffmann", kind: mta, speaks: []string{"qmail"}},
+	"indimail":        {name: "IndiMail", vendor: "IndiMail", kind: mta, speaks: []string{"qmail", "netqmail"}},
 	exchange:          {name: "Exchange Server", vendor: "Microsoft", kind: mta, os: "Windows", cpe: "a:microsoft:exchange_server", speaks: []string{iis}},
 	"exchange-online": {name: "Exchange Online", vendor: "Microsoft", kind: mta, speaks: []string{exchange, iis}},
 	iis:               {name: "IIS SMTP Service", vendor: "Microsoft", kind: mta, os: "Windows", cpe: "a:microsoft:internet_information_services", cpeParts: 2},
@@ -79,6 +81,7 @@ var products = map[string]product{
 	"smartermail":     {name: "SmarterMail", vendor: "SmarterTools", kind: mta, os: "Windows", cpe: "a:smartertools:smartermail"},
 	"momentum":        {name: "Momentum (Ecelerity)", vendor: "MessageBird", kind: mta},
 	"powermta":        {name: "PowerMTA", vendor: "Port25", kind: mta},
+	"kumomta":         {name: "KumoMTA", vendor: "KumoCorp", kind: mta},
 	"zmailer":         {name: "ZMailer", vendor: "ZMailer", kind: mta},
 	"masqmail":        {name: "MasqMail", vendor: "MasqMail", kind: mta},
 	"citadel":         {name: "Citadel", vendor: "Citadel", kind: mta, cpe: "a:citadel:ux"},
@@ -127,6 +130,7 @@ var products = map[string]product{
 	"cellopoint":      {name: "E-mail Firewall", vendor: "Cellopoint", kind: appliance, front: true},
 	"mailsweeper":     {name: "MAILsweeper", vendor: "Clearswift", kind: appliance, front: true},
 	"webshield":       {name: "WebShield", vendor: "McAfee", kind: appliance, cpe: "a:mcafee:webshield", front: true},
+	"mailmarshal":     {name: "MailMarshal Email Security", vendor: "Trustwave", kind: appliance, front: true},
 	"mirapoint":       {name: "Message Server", vendor: "Mirapoint", kind: appliance},
 	"unity":           {name: "Unity Connection", vendor: "Cisco", kind: appliance, cpe: "a:cisco:unity_connection"},
 	"proxsmtp":        {name: "ProxSMTP or ClamSMTP", vendor: "Stef Walter", kind: appliance, front: true},
@@ -140,10 +144,23 @@ var products = map[string]product{
 	"fuji-xerox":      {name: "multifunction printer", vendor: "Fuji Xerox", kind: appliance},
 	"kyocera":         {name: "multifunction printer", vendor: "Kyocera", kind: appliance},
 	"sharp":           {name: "multifunction printer", vendor: "Sharp", kind: appliance},
+	"hp":              {name: "printer", vendor: "HP", kind: appliance},
+	"epson":           {name: "printer", vendor: "Epson", kind: appliance},
+	"lexmark":         {name: "printer", vendor: "Lexmark", kind: appliance},
+	"oki":             {name: "printer", vendor: "OKI", kind: appliance},
+	"toshiba":         {name: "multifunction printer", vendor: "Toshiba", kind: appliance},
+	"xerox":           {name: "multifunction printer", vendor: "Xerox", kind: appliance},
+	"fujitsu":         {name: "network scanner", vendor: "Fujitsu", kind: appliance},
+	"qnap":            {name: "network storage", vendor: "QNAP", kind: appliance},
+	"synology":        {name: "network storage", vendor: "Synology", kind: appliance},
+	"netgear":         {name: "network storage", vendor: "NETGEAR", kind: appliance},
+	"buffalo":         {name: "network storage", vendor: "Buffalo", kind: appliance},
+	"apc":             {name: "UPS network card", vendor: "APC", kind: appliance},
 	"vmware-auth":     {name: "Authentication Daemon", vendor: "VMware"}, // greets with 220 on 902/tcp and is no mail server
 
 	// Libraries and what is made for development.
 	"go-smtp":      {name: "go-smtp", vendor: "emersion", kind: library},
+	"guerrilla":    {name: "go-guerrilla", vendor: "Guerrilla Mail", kind: library},
 	"aiosmtpd":     {name: "aiosmtpd", vendor: "aio-libs", kind: library},
 	"smtpd.py":     {name: "smtpd (Python)", vendor: "Python", kind: library, speaks: []string{"aiosmtpd"}},
 	"twisted":      {name: "Twisted Mail", vendor: "Twisted", kind: library},
@@ -184,6 +201,14 @@ var rules = []rule{
 	{
 		id: "exchange", at: greeting, is: exchange, sure: 92,
 		re: `(?i)^(?:\S+ +)?Microsoft ESMTP MAIL Service ready(?: at |$)`,
+	},
+	{
+		id: "exchange-build", at: greeting, is: exchange, sure: 88,
+		re: `(?i)\bExchange(?: Server)?(?: 20\d\d)?,? (?:Version:? |\(?build )?(?P<version>(?:8|14|15)\.\d{1,2}\.\d{2,5}\.\d{1,5})`,
+	},
+	{
+		id: "exchange-year", at: greeting, is: exchange, sure: 85,
+		re: `(?i)\b(?:MS|Microsoft|ESMTP) Exchange(?: Server)? (?P<version>20(?:00|03|07|10|13|16|19))\b`,
 	},
 	{
 		id: "exchange-named", at: greeting, is: exchange, sure: 75,
@@ -295,8 +320,12 @@ var rules = []rule{
 		re: `\bSendmail SGI-(?P<version>\d[\w.]{0,20})`,
 	},
 	{
+		id: "sendmail-debian", at: greeting, is: "sendmail", sure: 96,
+		re: `\bSendmail (?P<version>\d\.\d{1,2}(?:\.\w{1,12})*)/[\w.]{1,24}/Debian-[\w.+~-]{1,16}[+~](?P<os>deb\d{1,2})u\d`,
+	},
+	{
 		id: "sendmail-version", at: greeting, is: "sendmail", sure: 95,
-		re: `\bSendmail (?:Switch-)?(?P<version>\d\.\d{1,2}(?:\.\w{1,12})*)(?:[+\w.]*/[\w.+-]{1,24}(?:/(?P<os>Debian|SuSE|RHEL)\b)?)?(?:[^\w.]|$)`,
+		re: `\bSendmail +(?:Switch-)?(?P<version>\d\.\d{1,2}(?:\.\w{1,12})*)(?:[+\w.]*/[\w.+-]{1,24}(?:/(?P<os>Debian|SuSE|RHEL)\b)?)?(?:[^\w.]|$)`,
 	},
 	{
 		id: "sendmail", at: greeting, is: "sendmail", sure: 80,
@@ -307,6 +336,14 @@ var rules = []rule{
 		re: `^\S+ ESMTP not accepting messages$`,
 	},
 
+	{
+		id: "indimail", at: greeting, is: "indimail", sure: 94,
+		re: `\(NO UCE\) ESMTP IndiMail(?: (?P<version>\d[\d.]{0,12}))?`,
+	},
+	{
+		id: "sqmail", at: greeting, is: "sqmail", sure: 90,
+		re: `(?i)(?:^|\s)s/qmail(?:[ -](?P<version>\d[\d.]{0,12}))?(?:\s|$)`,
+	},
 	{
 		id: "notqmail", at: greeting, is: "notqmail", sure: 90,
 		re: `(?i)(?:^|\s)notqmail(?:[ -](?P<version>\d[\d.]{0,12}))?(?:\s|$)`,
@@ -436,6 +473,10 @@ var rules = []rule{
 	{
 		id: "powermta", at: greeting, is: "powermta", sure: 96,
 		re: `\(PowerMTA(?:\(TM\))? v(?P<version>\d[\w.]{0,12})\)`,
+	},
+	{
+		id: "kumomta", at: greeting, is: "kumomta", sure: 93,
+		re: `^\S+ KumoMTA(?:\s|$)`,
 	},
 	{
 		id: "zmailer", at: greeting, is: "zmailer", sure: 95,
@@ -611,6 +652,10 @@ var rules = []rule{
 		re: `\bWebShield (?:SMTP V|ASaP v)(?P<version>\d[\d.]{0,12})`,
 	},
 	{
+		id: "mailmarshal", at: greeting, is: "mailmarshal", sure: 95,
+		re: `\bESMTP MailMarshal \(v(?P<version>\d[\d.]{0,16})\)`,
+	},
+	{
 		id: "mirapoint", at: greeting, is: "mirapoint", sure: 94,
 		re: `\bESMTP Mirapoint (?P<version>\d[\w.-]{0,16})`,
 	},
@@ -644,7 +689,7 @@ var rules = []rule{
 	},
 	{id: "brother", at: greeting, is: "brother", sure: 88, // its own spelling
 		re: `^Simple Mail Tranfer Service Ready$`},
-	// The words of the next six stand by themselves in a greeting, not in a host name: mail.ricoh.com is no printer.
+	// The words of the next ones stand by themselves in a greeting, not in a host name: mail.ricoh.com is no printer.
 	{
 		id: "canon-named", at: greeting, is: "canon", sure: 70,
 		re: `(?i)(?:^|\s)(?:Canon )?imageRUNNER(?:\s|$)`,
@@ -668,6 +713,54 @@ var rules = []rule{
 	{
 		id: "sharp", at: greeting, is: "sharp", sure: 65,
 		re: `(?:^|\s)SHARP [A-Z]{2}-\w+`,
+	},
+	{
+		id: "hp", at: greeting, is: "hp", sure: 70,
+		re: `(?i)(?:^|\s)(?:LaserJet|OfficeJet|PageWide)(?:\s|$)`,
+	},
+	{
+		id: "epson", at: greeting, is: "epson", sure: 65,
+		re: `(?:^|\s)EPSON (?:[A-Z]{2}-|WorkForce|Stylus|SureColor)`,
+	},
+	{
+		id: "lexmark", at: greeting, is: "lexmark", sure: 68,
+		re: `(?i)(?:^|\s)Lexmark(?:\s|$)`,
+	},
+	{
+		id: "oki", at: greeting, is: "oki", sure: 65,
+		re: `(?:^|\s)OKI(?:DATA)?[ -](?:MC|MB|ES|C|B)\d{3}`,
+	},
+	{
+		id: "toshiba", at: greeting, is: "toshiba", sure: 70,
+		re: `(?i)(?:^|\s)e-STUDIO ?\d{3}`,
+	},
+	{
+		id: "xerox", at: greeting, is: "xerox", sure: 68,
+		re: `(?i)(?:^|\s)(?:Xerox|VersaLink|AltaLink|ColorQube)(?:\s|$)`,
+	},
+	{
+		id: "fujitsu", at: greeting, is: "fujitsu", sure: 65,
+		re: `(?i)(?:^|\s)(?:ScanSnap|fi-\d{4}\w{0,4})(?:\s|$)`,
+	},
+	{
+		id: "qnap", at: greeting, is: "qnap", sure: 68,
+		re: `(?i)(?:^|\s)(?:QNAP|Turbo ?NAS)(?:\s|$)`,
+	},
+	{
+		id: "synology", at: greeting, is: "synology", sure: 65,
+		re: `(?i)(?:^|\s)(?:DiskStation|RackStation)(?:\s|$)`,
+	},
+	{
+		id: "netgear", at: greeting, is: "netgear", sure: 68,
+		re: `(?i)(?:^|\s)ReadyNAS(?:\s|$)`,
+	},
+	{
+		id: "buffalo", at: greeting, is: "buffalo", sure: 68,
+		re: `(?i)(?:^|\s)(?:TeraStation|LinkStation)(?:\s|$)`,
+	},
+	{
+		id: "apc", at: greeting, is: "apc", sure: 68,
+		re: `(?i)(?:^|\s)(?:Smart-UPS|PowerChute|APC Network Management Card)(?:\s|$)`,
 	},
 	{
 		id: "vmware-auth", at: greeting, is: "vmware-auth", sure: 97,
@@ -697,6 +790,10 @@ var rules = []rule{
 	{
 		id: "eventmachine", at: greeting, is: "eventmachine", sure: 93,
 		re: `^EventMachine SMTP Server$`,
+	},
+	{
+		id: "guerrilla", at: greeting, is: "guerrilla", sure: 95,
+		re: `\bSMTP Guerrilla\((?:v(?P<version>\d[\w.-]{0,30})|[\w.-]{1,30})\) #\d+ \(\d+\) `,
 	},
 	{
 		id: "mailhog", at: greeting, is: "mailhog", sure: 96,
@@ -862,6 +959,14 @@ var rules = []rule{
 		id: "eventmachine-hello", at: ehlo, is: "eventmachine", sure: 93,
 		re: `^Ok EventMachine SMTP Server$`,
 	},
+	{
+		id: "guerrilla-hello", at: ehlo, is: "guerrilla", sure: 46,
+		re: `^\S+ Hello$`,
+	},
+	{
+		id: "indimail-auth", at: ehlo, is: "indimail", sure: 82,
+		re: `^AUTH .*\bCRAM-RIPEMD\b`,
+	},
 	{id: "mailpit-hello", at: ehlo, is: "mailpit", sure: 48, // its library is used by others
 		re: `^\S+ greets \S+$`},
 	{
@@ -933,6 +1038,74 @@ var rules = []rule{
 	{
 		id: "ibm-i-help", at: help, is: "ibm-i", sure: 95, os: "IBM i",
 		re: `\bis running the OS/400 operating system`,
+	},
+	{
+		id: "exchange-help", at: help, is: exchange, sure: 70,
+		re: `^HELO EHLO STARTTLS RCPT DATA RSET MAIL QUIT HELP AUTH BDAT(?: VRFY)?$`,
+	},
+	{
+		id: "iis-help", at: help, is: iis, sure: 78,
+		re: `^This server supports the following commands:$`,
+	},
+	{
+		id: "sqmail-help", at: help, is: "sqmail", sure: 95,
+		re: `(?i)^s/?qmail home page: |fehcom\.de/sqmail`,
+	},
+	{
+		id: "qmail-help-linuxmagic", at: help, is: "qmail", sure: 95,
+		re: `(?i)LinuxMagic Support http`,
+	},
+	{
+		id: "haraka-help", at: help, is: "haraka", sure: 45,
+		re: `^Not implemented$`,
+	},
+	{
+		id: "communigate-help", at: help, is: "communigate", sure: 92,
+		re: `^Copyright \(c\) 1995-20\d\d, (?:Stalker Software|CommuniGate Systems)`,
+	},
+	{
+		id: "kerio-help", at: help, is: "kerio-connect", sure: 76,
+		re: `^(?:2\.0\.0 )?Commands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY QUIT(?: STARTTLS)?$`,
+	},
+	{
+		id: "imail-help", at: help, is: "imail", sure: 88,
+		re: `^DATA EXPN HELO MAIL NOOP QUIT RCPT RSET SAML SEND SOML TURN VRFY$`,
+	},
+	{
+		id: "mercury-help", at: help, is: "mercury", sure: 84,
+		re: `^Mail server account is '[^']{1,60}'\.$`,
+	},
+	{
+		id: "powermta-help", at: help, is: "powermta", sure: 82,
+		re: `^2\.0\.0 try reading the RFCs: `,
+	},
+	{
+		id: "zmailer-help", at: help, is: "zmailer", sure: 90,
+		re: `zmhacks@nic\.funet\.fi`,
+	},
+	{
+		id: "subetha-help", at: help, is: "subetha", sure: 95,
+		re: `^This is the SubEthaSMTP (?P<version>\d[\w.-]{0,16}) server`,
+	},
+	{
+		id: "icewarp-help", at: help, is: "icewarp", sure: 94,
+		re: `(?i)^(?:2\.0\.0 )?This is Merak (?P<version>\d[\d.]{0,16})|bugs@(?:merakmail|icewarp)\.com`,
+	},
+	{
+		id: "surgemail-help", at: help, is: "surgemail", sure: 55,
+		re: `^For information on a specific command, type "HELP <command>"\.$`,
+	},
+	{
+		id: "messagelabs-help", at: help, is: "messagelabs", sure: 90,
+		re: `^See https?://www\.messagelabs\.com/support`,
+	},
+	{
+		id: "gmail-help", at: help, is: "gmail", sure: 85,
+		re: `www\.google\.com/search.*RFC\+(?:2821|5321)`,
+	},
+	{
+		id: "ibm-i-help-forwarding", at: help, is: "ibm-i", sure: 80, os: "IBM i",
+		re: `^Mail forwarding handled by this server\.$`,
 	},
 	{
 		id: "qpsmtpd-help", at: help, is: "qpsmtpd", sure: 95,
@@ -1086,6 +1259,10 @@ var rules = []rule{
 		re: `^502 (?:ESMTP command error|Polite people say HELO first)$|^554 Syntax error - your mail software violates RFC 821\.`,
 	},
 	{
+		id: "courier-msa", at: refusal, is: "courier", sure: 80,
+		re: `^400 STARTTLS is required first\.$`,
+	},
+	{
 		id: "courier-sender", at: refusal, is: "courier", sure: 75,
 		re: `^517[ -](?:Sender rejected|Domain does not exist|MX records for|RFC 1035 violation|Invalid domain, see)`,
 	},
@@ -1200,6 +1377,7 @@ var rules = []rule{
 // systems gives the usual name of an operating system that greetings write otherwise, by the lower-case form.
 var systems = map[string]string{
 	"debian/gnu": "Debian", "debian": "Debian", "ubuntu": "Ubuntu", "suse": "SUSE", "opensuse": "openSUSE", "rhel": "Red Hat Enterprise Linux",
+	"deb7": "Debian 7", "deb8": "Debian 8", "deb9": "Debian 9", "deb10": "Debian 10", "deb11": "Debian 11", "deb12": "Debian 12", "deb13": "Debian 13",
 	"rhel6": "Red Hat Enterprise Linux 6", "rhel7": "Red Hat Enterprise Linux 7", "rhel8": "Red Hat Enterprise Linux 8",
 }
 
@@ -1232,8 +1410,60 @@ var releases = []release{
 	{"5.5.1877", "Windows NT 4.0", "2004-12-31", ""},
 }
 
-// ends is when the makers' support ended, by product and release cycle. Source: endoflife.date, August 2026; Domino:
-// announcements of HCL (June 2022) and IBM (2009).
+// builds is the releases of Exchange by their build, oldest first within a year. Security updates raise the last number
+// alone. Source: learn.microsoft.com, Exchange Server build numbers and release dates, by way of the CSV file of
+// microsoft/Get-ExchangeBuildNumber, 2025.
+var builds = []struct {
+	major, minor, build int
+	name                string
+}{
+	{6, 0, 0, "2000"}, {6, 5, 0, "2003"},
+	{8, 0, 0, "2007"}, {8, 1, 0, "2007 SP1"}, {8, 2, 0, "2007 SP2"}, {8, 3, 0, "2007 SP3"},
+	{14, 0, 0, "2010"}, {14, 1, 0, "2010 SP1"}, {14, 2, 0, "2010 SP2"}, {14, 3, 0, "2010 SP3"},
+	{15, 0, 0, "2013"}, {15, 0, 620, "2013 CU1"}, {15, 0, 712, "2013 CU2"}, {15, 0, 775, "2013 CU3"}, {15, 0, 847, "2013 SP1"},
+	{15, 0, 913, "2013 CU5"}, {15, 0, 995, "2013 CU6"}, {15, 0, 1044, "2013 CU7"}, {15, 0, 1076, "2013 CU8"},
+	{15, 0, 1104, "2013 CU9"}, {15, 0, 1130, "2013 CU10"}, {15, 0, 1156, "2013 CU11"}, {15, 0, 1178, "2013 CU12"},
+	{15, 0, 1210, "2013 CU13"}, {15, 0, 1236, "2013 CU14"}, {15, 0, 1263, "2013 CU15"}, {15, 0, 1293, "2013 CU16"},
+	{15, 0, 1320, "2013 CU17"}, {15, 0, 1347, "2013 CU18"}, {15, 0, 1365, "2013 CU19"}, {15, 0, 1367, "2013 CU20"},
+	{15, 0, 1395, "2013 CU21"}, {15, 0, 1473, "2013 CU22"}, {15, 0, 1497, "2013 CU23"},
+	{15, 1, 0, "2016"}, {15, 1, 396, "2016 CU1"}, {15, 1, 466, "2016 CU2"}, {15, 1, 544, "2016 CU3"}, {15, 1, 669, "2016 CU4"},
+	{15, 1, 845, "2016 CU5"}, {15, 1, 1034, "2016 CU6"}, {15, 1, 1261, "2016 CU7"}, {15, 1, 1415, "2016 CU8"},
+	{15, 1, 1466, "2016 CU9"}, {15, 1, 1531, "2016 CU10"}, {15, 1, 1591, "2016 CU11"}, {15, 1, 1713, "2016 CU12"},
+	{15, 1, 1779, "2016 CU13"}, {15, 1, 1847, "2016 CU14"}, {15, 1, 1913, "2016 CU15"}, {15, 1, 1979, "2016 CU16"},
+	{15, 1, 2044, "2016 CU17"}, {15, 1, 2106, "2016 CU18"}, {15, 1, 2176, "2016 CU19"}, {15, 1, 2242, "2016 CU20"},
+	{15, 1, 2308, "2016 CU21"}, {15, 1, 2375, "2016 CU22"}, {15, 1, 2507, "2016 CU23"},
+	{15, 2, 0, "2019"}, {15, 2, 330, "2019 CU1"}, {15, 2, 397, "2019 CU2"}, {15, 2, 464, "2019 CU3"}, {15, 2, 529, "2019 CU4"},
+	{15, 2, 595, "2019 CU5"}, {15, 2, 659, "2019 CU6"}, {15, 2, 721, "2019 CU7"}, {15, 2, 792, "2019 CU8"}, {15, 2, 858, "2019 CU9"},
+	{15, 2, 922, "2019 CU10"}, {15, 2, 986, "2019 CU11"}, {15, 2, 1118, "2019 CU12"}, {15, 2, 1258, "2019 CU13"},
+	{15, 2, 1544, "2019 CU14"}, {15, 2, 1748, "2019 CU15"}, {15, 2, 2562, "SE"},
+}
+
+// packaged is the releases of distributions by the version of a product that they came with, where the server names
+// the distribution.
+var packaged = []struct{ is, cycle, os, release string }{
+	{"exim", "4.97", "Ubuntu", "Ubuntu 24.04"},
+	{"exim", "4.95", "Ubuntu", "Ubuntu 22.04"},
+	{"exim", "4.93", "Ubuntu", "Ubuntu 20.04"},
+	{"exim", "4.90_1", "Ubuntu", "Ubuntu 18.04"},
+	{"exim", "4.86_2", "Ubuntu", "Ubuntu 16.04"},
+	{"exim", "4.82", "Ubuntu", "Ubuntu 14.04"},
+	{"postfix", "3.8", "Ubuntu", "Ubuntu 24.04"},
+	{"postfix", "3.6", "Ubuntu", "Ubuntu 22.04"},
+	{"postfix", "3.4", "Ubuntu", "Ubuntu 20.04"},
+	{"postfix", "3.3", "Ubuntu", "Ubuntu 18.04"},
+	{"postfix", "3.1", "Ubuntu", "Ubuntu 16.04"},
+	{"postfix", "2.11", "Ubuntu", "Ubuntu 14.04"},
+	{"postfix", "3.10", "Debian", "Debian 13"},
+	{"postfix", "3.7", "Debian", "Debian 12"},
+	{"postfix", "3.5", "Debian", "Debian 11"},
+	{"postfix", "3.4", "Debian", "Debian 10"},
+	{"postfix", "3.1", "Debian", "Debian 9"},
+	{"postfix", "2.11", "Debian", "Debian 8"},
+	{"postfix", "2.9", "Debian", "Debian 7"},
+}
+
+// ends is when the makers' support ended, by product and release cycle. Sendmail's maker names no days. Source:
+// endoflife.date, August 2026; Domino: announcements of HCL (June 2022) and IBM (2009).
 var ends = []struct{ is, cycle, day string }{
 	{"postfix", "3.7", "2026-03-06"},
 	{"postfix", "3.6", "2025-02-16"},
@@ -1270,8 +1500,13 @@ var ends = []struct{ is, cycle, day string }{
 	{"exim", "4.80", "2013-10-28"},
 	{"exim", "4.77", "2012-05-31"},
 
+	{exchange, "2019", "2025-10-14"},
+	{exchange, "2016", "2025-10-14"},
+	{exchange, "2013", "2023-04-11"},
 	{exchange, "2010", "2020-10-13"},
+	{exchange, "2007", "2017-04-11"},
 	{exchange, "2003", "2014-04-08"},
+	{exchange, "2000", "2011-01-11"},
 	{exchange, "5.5", "2006-01-10"},
 	{exchange, "5.0", "2006-01-10"},
 
