@@ -50,6 +50,8 @@ type Prober struct {
 	Serves func(netip.Addr) []string
 	// VRFY lets the server be asked which of the senders exist (RFC 5321 3.5). At most 5 questions.
 	VRFY bool
+	// Recog adds fingerprints of the operator; nil: none.
+	Recog *fingerprint.Recog
 	// Gentle bounds the refusals that a host sees from us; nil: the budgets of a connection are enough.
 	Gentle *ratelimit.Window
 
@@ -279,7 +281,7 @@ func (d *dialogue) finish() {
 			}
 		}
 		if f.SMTP() || f.Protocol == "lmtp" {
-			f.Service = fingerprint.Identify(d.evidence)
+			f.Service = d.p.Recog.Merge(fingerprint.Identify(d.evidence), d.evidence)
 			f.SeenAs = fingerprint.SeenAs(d.evidence)
 		}
 	}
