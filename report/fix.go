@@ -40,6 +40,19 @@ func ParseLang(text string) (Lang, error) {
 	return English, fmt.Errorf("unknown language %q: it is one of %s", text, strings.Join(langNames[:], ", "))
 }
 
+// In is the report with its fixes in a language. Everything else is shared with r.
+func (r *Report) In(l Lang) *Report {
+	if l == English {
+		return r
+	}
+	c := *r
+	c.Entries = slices.Clone(r.Entries)
+	for i := range c.Entries {
+		c.Entries[i].Fix = r.FixFor(&c.Entries[i], l)
+	}
+	return &c
+}
+
 // FixFor is what closes an entry of the report, in a language. The entry's own Fix is the English one.
 func (r *Report) FixFor(e *Entry, l Lang) Fix { return fixIn(l, e, &r.Scan, r.inside(&e.Finding)) }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+	"unicode"
 
 	"relaysweep/probe"
 	"relaysweep/probe/smtp"
@@ -334,5 +335,17 @@ func TestProductOf(t *testing.T) {
 		if got := productOf(&f).key; got != test.want {
 			t.Errorf("%s %s: got %q, want %q", test.vendor, test.product, got, test.want)
 		}
+	}
+}
+
+// A report in another language shares everything but its fixes.
+func TestIn(t *testing.T) {
+	r := full()
+	ja := r.In(Japanese)
+	if r.In(English) != r || len(ja.Entries) != len(r.Entries) || ja.Entries[0].Reason != r.Entries[0].Reason {
+		t.Fatal("more than the fixes differs")
+	}
+	if slices.Equal(ja.Entries[0].Fix.Server, r.Entries[0].Fix.Server) || !strings.ContainsFunc(ja.Entries[0].Fix.Server[0], func(c rune) bool { return unicode.In(c, unicode.Hiragana, unicode.Katakana) }) {
+		t.Errorf("got %q", ja.Entries[0].Fix.Server)
 	}
 }

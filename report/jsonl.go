@@ -187,6 +187,7 @@ type serviceObject struct {
 	OS         string `json:"os"`
 	Kind       string `json:"kind"`
 	EndOfLife  string `json:"end_of_life"`
+	Release    string `json:"release"` // the name that the version is known by, such as 2016 CU23
 }
 
 // tlsObject is empty where there was no TLS.
@@ -342,7 +343,7 @@ func serviceOf(f *probe.Finding) serviceObject {
 	s := &f.Service
 	return serviceObject{
 		Vendor: valid(s.Vendor), Product: valid(s.Product), Version: valid(s.Version), CPE23: valid(s.CPE23), Evidence: valid(s.Evidence), Confidence: s.Confidence,
-		OS: valid(s.OS), Kind: s.Kind, EndOfLife: s.EndOfLife,
+		OS: valid(s.OS), Kind: s.Kind, EndOfLife: s.EndOfLife, Release: s.Release,
 	}
 }
 
