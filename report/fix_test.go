@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"unicode"
-	"unicode"
 
 	"relaysweep/probe"
 	"relaysweep/probe/smtp"

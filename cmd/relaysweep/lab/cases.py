@@ -156,8 +156,8 @@ sendmail("sm-entire-domain", 134, {"m4": "FEATURE(`relay_entire_domain')"}, "clo
 sendmail("sm-greet-pause", 136, {"m4": "FEATURE(`promiscuous_relay')\nFEATURE(`greet_pause', `5000')"}, "open", "open", "waits 5 s before it greets, and drops who speaks first; open", slow=True)
 sendmail("sm-based-on-mx", 137, {"m4": "FEATURE(`relay_based_on_MX')", "name": "h101.org.example"}, "open", "open", "relay_based_on_MX: for every domain that names it as an MX", vectors=("mx-trick",))
 
-courier("co-closed", 140, "", "closed", "open", "Courier as it comes: 513 for a foreign address; trusts 10.0.0.0/8")
-courier("co-open", 141, "RELAYCLIENT", "open", "open", "RELAYCLIENT set for all")
+courier("co-closed", 140, "", "closed", "open", "Courier as it comes: 513 for a foreign address; trusts 10.0.0.0/8; 8 s for every refusal", slow=True)
+courier("co-open", 141, "RELAYCLIENT", "open", "open", "RELAYCLIENT set for all; 8 s for every refusal", slow=True)
 
 qpsmtpd("qp-closed", 145, {"plugins": "relay\nrcpt_ok\nqueue/maildir /var/spool/qpsmtpd/Maildir"}, "closed", "closed", "qpsmtpd with rcpt_ok", refuses=True)
 qpsmtpd("qp-open", 146, {"plugins": f"relay\nrcpt_ok\nqueue/smtp-forward 203.0.113.25 25", "relayclients": "203.0.113.\n10.20.\n"},

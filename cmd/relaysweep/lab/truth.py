@@ -18,7 +18,7 @@ class Stop(Exception):
 class Session:
     stage, socket, buffer = "connect", None, b""
 
-    def connect(self, row, source=None):
+    def connect(self, row, source, patience):
         self.socket, self.buffer = socket.socket(socket.AF_INET6 if ":" in row["address"] else socket.AF_INET), b""
         if source:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -26,7 +26,7 @@ class Session:
         self.socket.settimeout(6)
         self.socket.connect((row["address"], row["port"]))
         self.stage = "greeting"
-        self.socket.settimeout(20)
+        self.socket.settimeout(patience)
 
     def tls(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -78,7 +78,7 @@ def dialogue(s, row, vector, token):
     sources = {"source-port": (row["own"], 25), "other-source": (OTHER_SOURCE, 0)}
     if vector in sources and (v6 or vector == "other-source" and row["vantage"] != "outside"):
         raise Stop("not from here")
-    s.connect(row, sources.get(vector))
+    s.connect(row, sources.get(vector), 8 if vector in APPROACHES else 20)
     if vector == "proxy-header":
         s.socket.sendall(f"PROXY TCP4 127.0.0.1 {row['address']} 1 {row['port']}\r\n".encode())
     if row["tls"] == "implicit":
