@@ -11,7 +11,8 @@ import (
 
 // connect completes one TCP handshake and closes it. On Linux the socket's error queue tells which ICMP message ended
 // a handshake (ip(7), IP_RECVERR), so that prohibited and unreachable are told apart. Go's poller waits for it.
-func connect(to netip.AddrPort, source netip.Addr, timeout time.Duration) (State, string) {
+// It leaves from local, or from where the kernel likes.
+func connect(to, local netip.AddrPort, timeout time.Duration) (State, string) {
 	family := unix.AF_INET
 	if to.Addr().Is6() {
 		family = unix.AF_INET6
@@ -30,9 +31,9 @@ func connect(to netip.AddrPort, source netip.Addr, timeout time.Duration) (State
 	if err != nil {
 		return Failed, os.NewSyscallError("setsockopt", err).Error()
 	}
-	if source.IsValid() && source.Is4() == to.Addr().Is4() {
-		if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(source, 0))); err != nil {
-			return Failed, os.NewSyscallError("bind", err).Error()
+	if local.IsValid() {
+		if err := bind(fd, local); err != nil {
+			return Failed, err.Error()
 		}
 	}
 	raw, err := f.SyscallConn()
@@ -73,6 +74,39 @@ func connect(to netip.AddrPort, source netip.Addr, timeout time.Duration) (State
 		return Failed, "connected to itself"
 	}
 	return icmpState(icmp, soerr, timeout)
+}
+
+// bind binds to a source. From a fixed port many connections leave at once, each to another target, and each is ended by
+// a reset: a TIME_WAIT of ours would keep the next one to that target from leaving.
+func bind(fd int, local netip.AddrPort) error {
+	if local.Port() != 0 {
+		if err := sharePort(uintptr(fd)); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+		if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	return os.NewSyscallError("bind", unix.Bind(fd, sockaddr(local)))
+}
+
+// sharePort lets many connections leave from one port.
+func sharePort(fd uintptr) error {
+	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+}
+
+// bindOnce binds as connect would, and sends nothing.
+func bindOnce(local netip.AddrPort) error {
+	family := unix.AF_INET
+	if local.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	return sourceError(bind(fd, local))
 }
 
 // selfConnected: an ephemeral port that happens to be the target's, on the same address, answers its own SYN

@@ -188,7 +188,7 @@ func TestConnectTakesAResetAfterTheHandshakeForOpen(t *testing.T) {
 	}()
 	defer func() { l.Close(); <-done }()
 	for range 300 {
-		if state, reason := connect(l.Addr().(*net.TCPAddr).AddrPort(), netip.Addr{}, time.Minute); state != Open {
+		if state, reason := connect(l.Addr().(*net.TCPAddr).AddrPort(), netip.AddrPort{}, time.Minute); state != Open {
 			t.Fatalf("got %v, %q, want %v", state, reason, Open)
 		}
 	}
@@ -207,7 +207,7 @@ func TestLocalTroubleIsFailed(t *testing.T) {
 	open, came := listen(t, "127.0.0.1:0")
 	closed := closedPort(t, "127.0.0.1")
 	var tries atomic.Int64
-	got := sweepAll(t, &Connect{Source: netip.MustParseAddr("192.0.2.1"), Before: func(Target) error { tries.Add(1); return nil }}, open, closed)
+	got := sweepAll(t, &Connect{Source: netip.MustParseAddr("192.0.2.1"), Before: func(Target, netip.AddrPort) error { tries.Add(1); return nil }}, open, closed)
 	for addr, r := range got {
 		if r.State != Failed || r.Reason != "bind: cannot assign requested address" {
 			t.Errorf("%v: got %v, %q, want %v, bind: cannot assign requested address", addr, r.State, r.Reason, Failed)
@@ -228,7 +228,7 @@ func TestTryingAgainNeedsPermissionAgain(t *testing.T) {
 	tries := 0
 	c := &Connect{
 		Limiter: ratelimit.New(ratelimit.Rates{Total: 1.0 / 3600}), Source: netip.MustParseAddr("192.0.2.1"), InFlight: 1,
-		Before: func(Target) error {
+		Before: func(Target, netip.AddrPort) error {
 			tries++
 			cancel() // the wait for the second permission ends at once
 			return nil

@@ -27,12 +27,27 @@ func NewCoverage(p *Plan) *Coverage {
 
 // Add counts one result.
 func (c *Coverage) Add(a netip.AddrPort, s State) {
+	if n := c.of(a); n != nil {
+		n[s]++
+	}
+}
+
+// Move counts a target that was counted in one state in another: what is open to a further source is open, once.
+func (c *Coverage) Move(a netip.AddrPort, from, to State) {
+	if n := c.of(a); n != nil && n[from] > 0 {
+		n[from]--
+		n[to]++
+	}
+}
+
+// of is where a target is counted; nil outside the plan.
+func (c *Coverage) of(a netip.AddrPort) *[len(stateNames)]uint64 {
 	label := c.scope.label(a.Addr())
 	port, ok := c.ports[a.Port()]
 	if label < 0 || !ok {
-		return
+		return nil
 	}
-	c.counts[label*len(c.list)+port][s]++
+	return &c.counts[label*len(c.list)+port]
 }
 
 // CoverageRow is one prefix and port. The counts add up to the prefix's addresses.

@@ -24,6 +24,9 @@ const (
 	nobody6  = "fd98::9"              // the same for ND
 	openPort = 1001
 	toItself = 40000 // the only ephemeral port
+	toPort25 = 1020  // opens to who comes from port 25
+	toFriend = 1021  // opens to who comes from friend
+	friend   = "10.99.0.77"
 )
 
 // wall is the firewall: what a port does, and what a sweep must take it for. An empty rule accepts.
@@ -90,6 +93,7 @@ func TestStatesInANamespace(t *testing.T) {
 	ip("link set lo up")
 	ip("addr add " + fw4 + "/32 dev lo")
 	ip("addr add " + fw6 + "/128 dev lo nodad")
+	ip("addr add " + friend + "/32 dev lo")
 	ip("link add rsdt0 type veth peer name rsdt1")
 	for _, setting := range []string{"ipv4/neigh/rsdt0/retrans_time_ms", "ipv6/neigh/rsdt0/retrans_time_ms"} {
 		inside("", "sh", "-c", "echo 100 >/proc/sys/net/"+setting)
@@ -123,6 +127,7 @@ func ruleset() string {
 			fmt.Fprintf(&b, "%s tcp dport %d %s\n", dst, w.port, w.rule)
 		}
 	}
+	fmt.Fprintf(&b, "tcp dport %d tcp sport != 25 drop\nip saddr != %s tcp dport %d drop\n", toPort25, friend, toFriend)
 	b.WriteString("}\n}\n")
 	return b.String()
 }
@@ -134,8 +139,8 @@ func TestInsideTheNamespace(t *testing.T) {
 	at := func(host string, port uint16) netip.AddrPort {
 		return netip.AddrPortFrom(netip.MustParseAddr(host), port)
 	}
-	for _, host := range []string{fw4, fw6} {
-		l, err := net.Listen("tcp", at(host, openPort).String())
+	for _, a := range []netip.AddrPort{at(fw4, openPort), at(fw6, openPort), at(fw4, toPort25), at(fw6, toPort25), at(fw4, toFriend)} {
+		l, err := net.Listen("tcp", a.String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,12 +172,50 @@ func TestInsideTheNamespace(t *testing.T) {
 	check("our own prohibit route is our trouble", at("10.97.0.2", 1003), Failed, "permission denied")
 	check("our own blackhole is our trouble", at("10.97.0.3", 1003), Failed, "invalid argument")
 
+	t.Run("what opens to a further source alone", func(t *testing.T) {
+		doors := []netip.AddrPort{at(fw4, openPort), at(fw4, toPort25), at(fw6, toPort25), at(fw4, toFriend)}
+		for _, c := range []struct {
+			from string
+			open []bool
+		}{{"", []bool{true, false, false, false}}, {":25", []bool{true, true, true, false}}, {friend, []bool{true, false, false, true}}, {friend + ":25", []bool{true, true, false, true}}} {
+			var from netip.AddrPort
+			if c.from != "" {
+				var err error
+				if from, err = ParseSource(c.from); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := sweepAll(t, &Connect{Timeout: 2 * time.Second, From: from}, doors...)
+			for i, a := range doors {
+				r := got[a]
+				want := Result{State: Filtered}
+				if c.open[i] {
+					want.State, want.Plain = Open, i == 0 && c.from != ""
+				}
+				if want.Passed = !SourceFits(from, a.Addr()); want.Passed {
+					want.State = NotAttempted
+				}
+				if r.State != want.State || r.Plain != want.Plain || r.Passed != want.Passed {
+					t.Errorf("from %q to %v: got %v, %q, plain %v, passed %v, want %v, plain %v, passed %v", c.from, a, r.State, r.Reason, r.Plain, r.Passed, want.State, want.Plain, want.Passed)
+				}
+				if c.from == ":25" && c.open[i] {
+					s := mustScope(t, aiming(Spec{}, a.Addr().String()))
+					conn, err := s.Dialer(netip.Addr{}, time.Second).DialFrom(t.Context(), mustTarget(t, s, a.String()), from)
+					if err != nil {
+						t.Errorf("dial from :25 to %v: %v", a, err)
+						continue
+					}
+					conn.Close()
+				}
+			}
+		}
+	})
 	t.Run("a port that reaches itself is not open", func(t *testing.T) {
 		write(t, "/proc/sys/net/ipv4/ip_local_port_range", fmt.Sprintf("%d %d", toItself, toItself))
 		defer write(t, "/proc/sys/net/ipv4/ip_local_port_range", "32768 60999")
 		for _, host := range []string{fw4, fw6} {
 			a := at(host, toItself)
-			if state, reason := connect(a, netip.Addr{}, time.Second); state != Failed || reason != "connected to itself" {
+			if state, reason := connect(a, netip.AddrPort{}, time.Second); state != Failed || reason != "connected to itself" {
 				t.Errorf("%v: got %v, %q, want %v, connected to itself", a, state, reason, Failed)
 			}
 			if r := sweepAll(t, &Connect{Timeout: time.Second}, a)[a]; r.State != Failed {
@@ -188,7 +231,7 @@ func TestInsideTheNamespace(t *testing.T) {
 		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 3, Max: was.Max}); err != nil {
 			t.Fatal(err)
 		}
-		state, reason := connect(at(fw4, openPort), netip.Addr{}, time.Second)
+		state, reason := connect(at(fw4, openPort), netip.AddrPort{}, time.Second)
 		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
 			t.Fatal(err)
 		}

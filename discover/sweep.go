@@ -54,13 +54,17 @@ type Result struct {
 	Target   Target
 	State    State
 	Reason   string // what told us: "reset", "no answer in 3s", an errno
+	// Passed: Skip asked to pass it over, or its address is of another family than the source. Nothing was sent.
+	Passed bool
+	// Plain: it opened to a further source, and to the vantage's own as well when that was tried once more.
+	Plain bool
 }
 
 // Opening is a target that answered from a vantage: the firewall let us through and something listens.
 type Opening struct {
 	Target  Target
 	Vantage string
-	Source  netip.AddrPort // that it was reached from; zero: the vantage's own
+	Source  netip.AddrPort // the further source that it opened to; zero: the vantage's own
 }
 
 // Sweeper tries the targets of a plan from a position on. The sequence ends when all were tried, or soon after ctx is
@@ -72,10 +76,17 @@ type Sweeper interface {
 // Connect is the Sweeper that needs no rights: it completes a TCP handshake and closes it.
 type Connect struct {
 	Limiter  *ratelimit.Limiter
-	Timeout  time.Duration      // for one handshake; 3 s if zero, in which the kernel sends a second SYN
-	InFlight int                // handshakes at once; 256 if zero
-	Source   netip.Addr         // local address; any if zero
-	Before   func(Target) error // called before each send, e.g. to write the audit log; an error stops the sweep
+	Timeout  time.Duration // for one handshake; 3 s if zero, in which the kernel sends a second SYN
+	InFlight int           // handshakes at once; 256 if zero
+	Source   netip.Addr    // the vantage's own address; any if zero
+	// From is a further source to sweep from; zero: the vantage's own. What opens to it is tried once more from the
+	// vantage's own, so that a packet that was lost is not taken for a rule.
+	From netip.AddrPort
+	// Skip passes targets over; nil: none.
+	Skip func(position uint64, t Target) bool
+	// Before is called before each send, e.g. to write the audit log; from is zero for the vantage's own source. An
+	// error stops the sweep.
+	Before func(t Target, from netip.AddrPort) error
 }
 
 // Sweep implements Sweeper.
@@ -132,31 +143,46 @@ func (c *Connect) try(ctx context.Context, stop func(), plan *Plan, position uin
 		r.State, r.Reason = NotAttempted, err.Error()
 		return r
 	}
-	addr := r.Target.AddrPort()
-	// Local trouble is never a verdict on the target: wait for the limiter again and retry.
-	for range 5 {
-		if err := c.Limiter.Wait(ctx, addr.Addr()); err != nil {
-			r.State, r.Reason = NotAttempted, "interrupted"
-			return r
-		}
-		if err := plan.scope.permit(addr.Addr()); err != nil {
-			r.State, r.Reason = NotAttempted, err.Error()
-			return r
-		}
-		if c.Before != nil {
-			if err := c.Before(r.Target); err != nil {
-				stop()
-				r.State, r.Reason = Failed, err.Error()
-				return r
-			}
-		}
-		// A handshake that was begun is finished even when the scan is interrupted.
-		r.State, r.Reason = connect(addr, c.Source, timeout)
-		if r.State != Failed {
-			return r
-		}
+	if !SourceFits(c.From, r.Target.addr.Addr()) || c.Skip != nil && c.Skip(position, r.Target) {
+		r.State, r.Reason, r.Passed = NotAttempted, "passed over", true
+		return r
+	}
+	r.State, r.Reason = c.handshake(ctx, stop, plan, r.Target, c.From, timeout)
+	if r.State == Open && c.From != (netip.AddrPort{}) {
+		again, _ := c.handshake(ctx, stop, plan, r.Target, netip.AddrPort{}, timeout)
+		r.Plain = again == Open
 	}
 	return r
+}
+
+// handshake tries one target from one source.
+func (c *Connect) handshake(ctx context.Context, stop func(), plan *Plan, t Target, from netip.AddrPort, timeout time.Duration) (state State, reason string) {
+	// Local trouble is never a verdict on the target: wait for the limiter again and retry.
+	for range 5 {
+		if err := c.Limiter.Wait(ctx, t.addr.Addr()); err != nil {
+			return NotAttempted, "interrupted"
+		}
+		if err := plan.scope.permit(t.addr.Addr()); err != nil {
+			return NotAttempted, err.Error()
+		}
+		if c.Before != nil {
+			if err := c.Before(t, from); err != nil {
+				stop()
+				return Failed, err.Error()
+			}
+		}
+		local, err := localEnd(c.Source, from, t.addr.Addr())
+		if err != nil {
+			state, reason = stateOf(err, timeout) // the routing table knows no way
+		} else {
+			// A handshake that was begun is finished even when the scan is interrupted.
+			state, reason = connect(t.addr, local, timeout)
+		}
+		if state != Failed {
+			break
+		}
+	}
+	return state, reason
 }
 
 // stateOf maps what the kernel says of a handshake.
@@ -209,12 +235,4 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (net.Conn, error) {
 		dialer.LocalAddr = nil // the source address is of the other family
 	}
 	return dialer.DialContext(ctx, "tcp", t.addr.String())
-}
-
-// DialFrom connects to a target from a source; zero: the dialer's own.
-func (d *Dialer) DialFrom(ctx context.Context, t Target, source netip.AddrPort) (net.Conn, error) {
-	if source != (netip.AddrPort{}) {
-		return nil, errors.New("not yet")
-	}
-	return d.Dial(ctx, t)
 }

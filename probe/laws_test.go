@@ -208,14 +208,14 @@ func TestBeforeStopsAProbe(t *testing.T) {
 			server := smtptest.Start(t, dialog(t, name))
 			p := prober()
 			calls, last := 0, -1
-			count := func(discover.Target, string) error { calls++; return nil }
+			count := func(discover.Target, netip.AddrPort, string) error { calls++; return nil }
 			p.Before = count
 			if _, err := look(t, p, server.Addr()); err != nil {
 				t.Fatal(err)
 			}
 			for n := 0; n < calls; n += 1 + calls/8 {
 				left := n
-				p.Before = func(discover.Target, string) error {
+				p.Before = func(discover.Target, netip.AddrPort, string) error {
 					if left--; left < 0 {
 						return errFull
 					}
@@ -242,7 +242,7 @@ func TestBeforeHearsEverything(t *testing.T) {
 	server := smtptest.Start(t, dialog(t, "open-to-all"))
 	p := prober()
 	heard := make(map[string]int)
-	p.Before = func(_ discover.Target, vector string) error { heard[vector]++; return nil }
+	p.Before = func(_ discover.Target, _ netip.AddrPort, vector string) error { heard[vector]++; return nil }
 	f, err := look(t, p, server.Addr())
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +270,7 @@ func TestCancelEndsAProbe(t *testing.T) {
 					defer cancel()
 					p := prober()
 					left := 10 * n
-					p.Before = func(discover.Target, string) error {
+					p.Before = func(discover.Target, netip.AddrPort, string) error {
 						if left--; left < 0 {
 							cancel()
 						}
@@ -456,7 +456,7 @@ func TestGreylisting(t *testing.T) {
 			p := prober()
 			var start time.Time
 			triplets := make(map[string]int)
-			p.Before = func(_ discover.Target, vector string) error {
+			p.Before = func(_ discover.Target, _ netip.AddrPort, vector string) error {
 				if start.IsZero() {
 					start = time.Now()
 				}

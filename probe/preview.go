@@ -59,12 +59,12 @@ func (p *Prober) Preview(t discover.Target, vantage string) string {
 // previewStep writes one transaction.
 func (p *Prober) previewStep(b *strings.Builder, s *step, helo string) {
 	line := func(format string, args ...any) { fmt.Fprintf(b, "  C: "+format+"\n", args...) }
-	own := s.source.IsValid() || s.source.Port() != 0
+	own := s.source != (netip.AddrPort{})
 	switch {
 	case s.optIn:
 		fmt.Fprintf(b, "  # in a connection of its own, where nothing was accepted so far%s\n", offered(s))
 	case own:
-		fmt.Fprintf(b, "  # in a connection from %s\n", sourceText(s.source))
+		fmt.Fprintf(b, "  # in a connection from %s\n", discover.SourceText(s.source))
 	case s.needs != "":
 		fmt.Fprintf(b, "  # where %s is offered\n", s.needs)
 	}

@@ -58,7 +58,7 @@ type Prober struct {
 	// Lookup names an address (PTR); nil: no names are looked up.
 	Lookup func(context.Context, netip.Addr) []string
 	// Before is called before each connection and each attempt, e.g. to write the audit log. An error stops the probe.
-	Before func(t discover.Target, vector string) error
+	Before func(t discover.Target, from netip.AddrPort, vector string) error
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 }
@@ -107,7 +107,7 @@ func (p *Prober) Probe(ctx context.Context, o discover.Opening) (Finding, error)
 	defer func() { d.stop() }()
 	d.f = Finding{Addr: o.Target.AddrPort(), Vantage: o.Vantage, Protocol: "unknown", Started: p.now()}
 	if o.Source != (netip.AddrPort{}) {
-		d.f.Source = sourceText(o.Source)
+		d.f.Source = discover.SourceText(o.Source)
 	}
 	if p.Lookup != nil {
 		d.ptr = p.Lookup(d.ctx, d.f.Addr.Addr())
@@ -195,7 +195,7 @@ func (d *dialogue) dial(why string, w way) (*smtp.Conn, error) {
 	if err := d.p.Limiter.Wait(d.ctx, d.f.Addr.Addr()); err != nil {
 		return nil, err
 	}
-	if err := d.audit(why); err != nil {
+	if err := d.auditFrom(w.source, why); err != nil {
 		return nil, err
 	}
 	nc, err := d.p.Dialer.DialFrom(d.ctx, d.target, w.source)
@@ -232,11 +232,20 @@ func (d *dialogue) kept() int {
 	return n
 }
 
+// audit notes what is about to be sent in the current session.
 func (d *dialogue) audit(vector string) error {
+	from := d.source
+	if d.session != nil {
+		from = d.session.source
+	}
+	return d.auditFrom(from, vector)
+}
+
+func (d *dialogue) auditFrom(from netip.AddrPort, vector string) error {
 	if d.p.Before == nil {
 		return nil
 	}
-	if err := d.p.Before(d.target, vector); err != nil {
+	if err := d.p.Before(d.target, from, vector); err != nil {
 		return fmt.Errorf("%w: %w", errStopped, err)
 	}
 	return nil

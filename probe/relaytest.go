@@ -3,10 +3,13 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
+	"relaysweep/discover"
 	"relaysweep/probe/smtp"
 )
 
@@ -97,7 +100,7 @@ func (d *dialogue) plan() (normal, odd, late, beyond []*step) {
 	}
 	all, odd := steps(d.p.vectors(), d.names, token)
 	for _, s := range slices.Concat(all, odd) {
-		own := s.source.IsValid() || s.source.Port() != 0
+		own := s.source != (netip.AddrPort{})
 		tls := s.tls
 		if !own {
 			s.source = d.source
@@ -396,7 +399,7 @@ func (d *dialogue) begin(a *Attempt) {
 		a.Before = []Exchange{{d.session.header, d.greeting}}
 	}
 	if d.session.source != d.source {
-		a.Source = sourceText(d.session.source)
+		a.Source = discover.SourceText(d.session.source)
 	}
 	a.TLS, a.HELO, a.AuthOffered = d.session.tls, d.session.helo, d.auth
 	a.Session, a.Sent = len(d.f.Sessions)+1, d.p.now()
@@ -525,11 +528,17 @@ func (d *dialogue) noSession(r *run, s *step, err error) error {
 		s.attempts = nil
 		return nil
 	case s.source != d.source || s.own():
-		// Another source, or a connection for an opt-in row: what came of it is no word on the others.
+		// Another source, or a connection for an opt-in row: what came of it is no word on the others. Where nothing
+		// answers another source, or we cannot use it, nothing was tried.
+		var op *net.OpError
+		if errors.Is(err, discover.ErrSource) || s.source != d.source && errors.As(err, &op) && op.Op == "dial" {
+			s.attempts = nil
+			return nil
+		}
 		for _, a := range s.attempts {
 			a.HELO, a.Session, a.Sent, a.Failure = s.helo, max(1, len(d.f.Sessions)), d.p.now(), err.Error()
 			if s.source != d.source {
-				a.Source = sourceText(s.source)
+				a.Source = discover.SourceText(s.source)
 			}
 		}
 		s.attempts = nil

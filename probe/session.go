@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"relaysweep/probe/smtp"
@@ -91,7 +90,8 @@ func (d *dialogue) connect(s *step) error {
 func (d *dialogue) open(s *step) (_ *session, again bool, _ error) {
 	c, err := d.dial("connect", s.way)
 	if err != nil {
-		return nil, !errors.Is(err, errStopped) && !errors.Is(err, errEnough) && d.ctx.Err() == nil, fmt.Errorf("%w: %w", errGone, err)
+		again := !errors.Is(err, errStopped) && !errors.Is(err, errEnough) && d.ctx.Err() == nil && s.source == d.source
+		return nil, again, fmt.Errorf("%w: %w", errGone, err)
 	}
 	claim := s.header != d.header
 	fail := func(again bool, err error) (*session, bool, error) {
@@ -221,15 +221,4 @@ func (d *dialogue) rest(wait time.Duration) error {
 func (d *dialogue) start() {
 	d.since = d.p.now()
 	d.ctx, d.stop = context.WithTimeout(d.outer, d.left)
-}
-
-// sourceText names a source: the address, the port, or both.
-func sourceText(s netip.AddrPort) string {
-	switch {
-	case !s.Addr().IsValid():
-		return fmt.Sprintf("port %d", s.Port())
-	case s.Port() == 0:
-		return s.Addr().String()
-	}
-	return s.String()
 }

@@ -25,6 +25,7 @@ func (p *program) canaryCommand() *cli.Command {
 				stringFlag("canary-domain", "mail `DOMAIN` whose mail comes here"),
 				stringFlag("canary-listen", "`ADDRESS:PORT` to listen on"),
 				stringFlag("canary-key", "`FILE` with the secret; written if it is missing"),
+				listFlag("canary-mx", "`DOMAINS` of yours whose MX records name the targets, and this sink"),
 				stringFlag("deliveries", "append deliveries to `FILE` as JSON Lines"),
 			},
 			Action: p.serveCanary,
@@ -83,7 +84,11 @@ func (p *program) serveCanary(ctx context.Context, c *cli.Command) error {
 	defer out.Close()
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	sink := &canary.Sink{Canary: probe.Canary{Domain: domain.text, Key: key}, Store: func(d probe.Delivery) error {
+	mx := cfg.Canary.MXNames
+	if c.IsSet("canary-mx") {
+		mx = c.StringSlice("canary-mx")
+	}
+	sink := &canary.Sink{Canary: probe.Canary{Domain: domain.text, Key: key, MXNames: mx, Sink: sinkAddress(listen)}, Store: func(d probe.Delivery) error {
 		if err := out.Append(d); err != nil {
 			return err
 		}

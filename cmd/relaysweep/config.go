@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"relaysweep/discover"
+	"relaysweep/probe"
 	"relaysweep/probe/smtp"
 )
 
@@ -28,6 +29,9 @@ type config struct {
 		Name   string `yaml:"name"`
 		Zone   string `yaml:"zone"`
 		Source string `yaml:"source"`
+		// Further sources: addresses, ports, or both.
+		Sources    []string `yaml:"sources"`
+		SourcePort int      `yaml:"source_port"`
 	} `yaml:"vantage"`
 	Canary struct {
 		Domain     string `yaml:"domain"`
@@ -35,20 +39,26 @@ type config struct {
 		KeyFile    string `yaml:"key_file"`
 		Deliveries string `yaml:"deliveries"`
 		Wait       string `yaml:"wait"`
+		// Domains of ours whose MX records name the targets.
+		MXNames []string `yaml:"mx_names"`
 	} `yaml:"canary"`
 	Local struct {
 		Domains  []string `yaml:"domains"`
 		Senders  []string `yaml:"senders"`
 		Hello    string   `yaml:"hello"`
 		Resolver string   `yaml:"resolver"`
+		VRFY     bool     `yaml:"vrfy"`
 	} `yaml:"local"`
 	Rate struct {
 		Total   *float64 `yaml:"total"`
 		PerNet  *float64 `yaml:"per_net"`
 		PerHost *float64 `yaml:"per_host"`
 	} `yaml:"rate"`
-	StopAt  string   `yaml:"stop_at"`
-	Vectors []string `yaml:"vectors"`
+	Gentle     bool           `yaml:"gentle"`
+	StopAt     string         `yaml:"stop_at"`
+	Vectors    []string       `yaml:"vectors"`
+	VectorRows []probe.Vector `yaml:"vector_rows"`
+	RecogDir   string         `yaml:"recog_dir"`
 	// Read, and not used by this version.
 	Rules []struct {
 		Device string              `yaml:"device"`

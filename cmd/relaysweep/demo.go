@@ -41,8 +41,8 @@ var demoWorld = []demoServer{
 	{"closed", "127.77.25.10:2525", "smtp", probe.Refused, probe.ClosedRelay},
 	{"open", "127.77.25.23:2525", "smtp", probe.Delivered, probe.Relay},
 	{"forged", "127.77.25.37:2525", "smtp", probe.Delivered, probe.Relay},
-	{"percent", "127.77.25.58:2525", "smtp", probe.Queued, probe.Relay},
-	{"source-route", "127.77.25.71:2525", "smtp", probe.Queued, probe.Relay},
+	{"percent", "127.77.25.58:2525", "smtp", probe.Delivered, probe.Relay},
+	{"source-route", "127.77.25.71:2525", "smtp", probe.Delivered, probe.Relay},
 	{"data-refused", "127.77.25.84:2525", "smtp", probe.Refused, probe.ClosedRelay},
 	{"sink", "127.77.25.99:8025", "smtp", probe.Queued, probe.Sink},
 	{"auth-only", "127.77.25.110:8025", "smtp", probe.Refused, probe.AuthOnly},
@@ -50,7 +50,7 @@ var demoWorld = []demoServer{
 	{"implicit-tls", "127.77.25.141:25025", "smtps", probe.Refused, probe.ClosedRelay},
 	{"slow", "127.77.25.160:2525", "smtp", probe.Refused, probe.ClosedRelay},
 	{"ssh", "127.77.25.175:2525", "ssh", probe.Unknown, probe.NotSMTP},
-	{"helo", "127.77.25.192:25025", "smtp", probe.Queued, probe.Relay},
+	{"helo", "127.77.25.192:25025", "smtp", probe.Delivered, probe.Relay},
 	{"helo-only", "127.77.25.208:8025", "smtp", probe.Refused, probe.ClosedRelay},
 	{"ftp", "127.77.25.224:25025", "ftp", probe.Unknown, probe.NotSMTP},
 }
@@ -60,6 +60,9 @@ func (p *program) demoCommand() *cli.Command {
 		Name: "demo", Usage: "a safe world on loopback: scan it, prove relays, write the report",
 		Flags: []cli.Flag{stringFlag("oH", "write the HTML page to `FILE` (default relaysweep-demo.html)"), boolFlag("no-color", "no colours", "nc"), boolFlag("ascii", "tables in ASCII")},
 		Action: func(ctx context.Context, c *cli.Command) error {
+			if err := noArguments(c, 0); err != nil {
+				return err
+			}
 			return p.demo(ctx, c)
 		},
 	}

@@ -21,6 +21,9 @@ func (p *program) initCommand() *cli.Command {
 		Name: "init", Usage: "write a commented configuration", ArgsUsage: "[FILE]",
 		Flags: []cli.Flag{boolFlag("print", "print it instead")},
 		Action: func(_ context.Context, c *cli.Command) error {
+			if err := noArguments(c, 1); err != nil {
+				return err
+			}
 			if c.Bool("print") {
 				_, err := io.WriteString(p.out, template)
 				return err

@@ -29,6 +29,8 @@ type journal struct {
 // entry is one line of the journal: one of its fields is set.
 type entry struct {
 	Opening  *netip.AddrPort `json:"opening,omitempty"`
+	Source   string          `json:"source,omitempty"` // of an opening: the further source that it opened to
+	Pass     int             `json:"pass,omitempty"`   // of an opening: the pass that found it
 	Finding  *probe.Finding  `json:"finding,omitempty"`
 	Delivery *probe.Delivery `json:"delivery,omitempty"`
 	Progress *progress       `json:"progress,omitempty"`
@@ -36,17 +38,36 @@ type entry struct {
 
 // progress says that all positions below Position have an answer, and what those answers add up to.
 type progress struct {
-	Position uint64     `json:"position"`
-	Counts   [][]uint64 `json:"counts"`
-	Sent     uint64     `json:"sent"` // handshakes, those beyond Position too
+	Position uint64      `json:"position"`
+	Pass     int         `json:"pass,omitempty"` // 0: from the vantage's own source; n: from the n-th further one
+	Counts   [][]uint64  `json:"counts"`
+	Passes   []passCount `json:"passes,omitempty"` // of the further sources that were begun
+	Sent     uint64      `json:"sent"`             // handshakes, those beyond Position too
+}
+
+// passCount is what the sweep from one further source showed, of targets that were not open before.
+type passCount struct {
+	Tried  uint64 `json:"tried"`
+	Open   uint64 `json:"open"`             // to it alone
+	Plain  uint64 `json:"plain,omitempty"`  // open, and then from the vantage's own source as well
+	Failed uint64 `json:"failed,omitempty"` // our own trouble
+	Reason string `json:"reason,omitempty"` // the last one's
 }
 
 // past is what a journal says of an earlier part of a scan.
 type past struct {
-	openings   []netip.AddrPort // without a finding
+	openings   []opened
 	findings   []probe.Finding
 	deliveries []probe.Delivery
 	progress   progress
+}
+
+// opened is an opening of an earlier part of a scan.
+type opened struct {
+	addr   netip.AddrPort
+	source netip.AddrPort
+	pass   int
+	probed bool
 }
 
 // stateDir is where scans keep their state (XDG Base Directory Specification).
@@ -87,6 +108,13 @@ func openJournal(dir string) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := lock(f); err != nil {
+		f.Close()
+		if errors.Is(err, errLocked) {
+			err = fmt.Errorf("scan %s is under way in another process: wait until it is done, or stop it", filepath.Base(dir))
+		}
+		return nil, err
+	}
 	return &journal{dir: dir, f: f}, nil
 }
 
@@ -116,7 +144,7 @@ func resumeJournal(id string) (*settings, *journal, *past, error) {
 	}
 	j, err := openJournal(dir)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, fmt.Errorf("--resume: %w", err)
 	}
 	p, err := j.read()
 	if err != nil {
@@ -153,8 +181,7 @@ func lastScan(base string) (string, error) {
 // read replays the journal. A last line that was cut off by a crash is cut away.
 func (j *journal) read() (*past, error) {
 	p := new(past)
-	open := make(map[netip.AddrPort]bool)
-	var order []netip.AddrPort
+	index := make(map[netip.AddrPort]int) // of openings, plus one
 	r := bufio.NewReaderSize(j.f, 1<<16)
 	var good int64
 	for n := 1; ; n++ {
@@ -172,22 +199,26 @@ func (j *journal) read() (*past, error) {
 		good += int64(len(line))
 		switch {
 		case e.Opening != nil:
-			if !open[*e.Opening] {
-				order = append(order, *e.Opening)
+			if index[*e.Opening] > 0 {
+				continue
 			}
-			open[*e.Opening] = true
+			o := opened{addr: *e.Opening, pass: e.Pass}
+			if e.Source != "" {
+				if o.source, err = discover.ParseSource(e.Source); err != nil {
+					return nil, fmt.Errorf("%s:%d: %w", j.f.Name(), n, err)
+				}
+			}
+			p.openings = append(p.openings, o)
+			index[o.addr] = len(p.openings)
 		case e.Finding != nil:
-			open[e.Finding.Addr] = false
+			if i := index[e.Finding.Addr]; i > 0 {
+				p.openings[i-1].probed = true
+			}
 			p.findings = append(p.findings, *e.Finding)
 		case e.Delivery != nil:
 			p.deliveries = append(p.deliveries, *e.Delivery)
 		case e.Progress != nil:
 			p.progress = *e.Progress
-		}
-	}
-	for _, a := range order {
-		if open[a] {
-			p.openings = append(p.openings, a)
 		}
 	}
 	return p, j.f.Truncate(good)
@@ -228,7 +259,8 @@ type auditLine struct {
 	Scan     string    `json:"scan"`
 	Vantage  string    `json:"vantage"`
 	Endpoint string    `json:"endpoint"`
-	Vector   string    `json:"vector"` // "handshake" while discovering, "identify", "connect", "control", or a vector
+	Source   string    `json:"source,omitempty"` // where it left from, if not from the vantage's own source
+	Vector   string    `json:"vector"`           // "handshake" while discovering, "identify", "connect", "control", or a vector
 }
 
 func openAudit(name string, s *settings) (*audit, error) {
@@ -240,13 +272,13 @@ func openAudit(name string, s *settings) (*audit, error) {
 }
 
 // write notes a probe before it is sent, whatever becomes of us then. Once writing has failed, nothing more may be sent.
-func (a *audit) write(t discover.Target, vector string) error {
+func (a *audit) write(t discover.Target, from netip.AddrPort, vector string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.err != nil {
 		return a.err
 	}
-	b, err := json.Marshal(auditLine{time.Now().UTC(), a.scan, a.vantage, t.String(), vector})
+	b, err := json.Marshal(auditLine{time.Now().UTC(), a.scan, a.vantage, t.String(), discover.SourceText(from), vector})
 	if err == nil {
 		_, err = a.f.Write(append(b, '\n'))
 	}
@@ -256,23 +288,34 @@ func (a *audit) write(t discover.Target, vector string) error {
 	return a.err
 }
 
+// failed is why nothing more may be sent, if so.
+func (a *audit) failed() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err
+}
+
 // Close closes the file.
 func (a *audit) Close() error { return a.f.Close() }
 
-// ledger turns results that come in any order into progress without holes.
+// ledger turns results that come in any order into progress without holes, pass by pass: first from the vantage's own
+// source, then from each further one.
 type ledger struct {
-	cov     *discover.Coverage // of what is below next
-	next    uint64
+	cov     *discover.Coverage // of what is booked
+	seen    *seen              // nil where there is no further source
+	pass    int
+	next    uint64 // all below are booked in this pass
+	passes  []passCount
 	waiting map[uint64]discover.Result
 }
 
-func newLedger(cov *discover.Coverage, from uint64) *ledger {
-	return &ledger{cov: cov, next: from, waiting: make(map[uint64]discover.Result)}
+func newLedger(cov *discover.Coverage, at progress) *ledger {
+	return &ledger{cov: cov, pass: at.Pass, next: at.Position, passes: at.Passes, waiting: make(map[uint64]discover.Result)}
 }
 
 // add books a result. What was not attempted leaves a hole, at which progress stops.
 func (l *ledger) add(r discover.Result) {
-	if r.State == discover.NotAttempted {
+	if r.State == discover.NotAttempted && !r.Passed {
 		return
 	}
 	l.waiting[r.Position] = r
@@ -282,9 +325,102 @@ func (l *ledger) add(r discover.Result) {
 			return
 		}
 		delete(l.waiting, l.next)
-		l.cov.Add(r.Target.AddrPort(), r.State)
+		l.book(l.cov, r)
+		switch {
+		case l.pass > 0:
+			l.passes[l.pass-1].add(r)
+		case l.seen != nil:
+			l.seen.add(r.State)
+		}
 		l.next++
 	}
 }
 
-func (l *ledger) progress(sent uint64) *progress { return &progress{l.next, l.cov.Counts(), sent} }
+// book counts a result in a coverage. A target is counted once: what opens to a further source was counted before, in
+// the state that the vantage's own source saw.
+func (l *ledger) book(cov *discover.Coverage, r discover.Result) {
+	switch {
+	case l.pass == 0:
+		cov.Add(r.Target.AddrPort(), r.State)
+	case r.State == discover.Open:
+		cov.Move(r.Target.AddrPort(), l.seen.at(r.Position), discover.Open)
+	}
+}
+
+// begin turns to the next pass.
+func (l *ledger) begin() {
+	l.pass, l.next = l.pass+1, 0
+	l.passes = append(l.passes, passCount{})
+	clear(l.waiting)
+}
+
+func (l *ledger) progress(sent uint64) *progress {
+	return &progress{Position: l.next, Pass: l.pass, Counts: l.cov.Counts(), Passes: l.passes, Sent: sent}
+}
+
+func (c *passCount) add(r discover.Result) {
+	switch {
+	case r.Passed:
+		return
+	case r.State == discover.Failed:
+		c.Failed++
+		c.Reason = r.Reason
+	case r.State == discover.Open && r.Plain:
+		c.Plain++
+	case r.State == discover.Open:
+		c.Open++
+	}
+	c.Tried++
+}
+
+// seen is a file with the state of each target from the vantage's own source, a byte for each position: the passes from
+// further sources ask it, after a resume too, and it may be too large for memory.
+type seen struct {
+	f   *os.File
+	end int64  // of what is written
+	buf []byte // what comes behind it
+	err error
+}
+
+func openSeen(dir string, at progress) (*seen, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "states"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	s := &seen{f: f, end: int64(at.Position)}
+	if at.Pass > 0 {
+		info, err := f.Stat()
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		s.end = info.Size()
+	}
+	return s, nil
+}
+
+func (s *seen) add(state discover.State) { s.buf = append(s.buf, byte(state)) }
+
+// at is what the target at a position was seen as.
+func (s *seen) at(position uint64) discover.State {
+	var b [1]byte
+	if _, err := s.f.ReadAt(b[:], int64(position)); err != nil && s.err == nil {
+		s.err = fmt.Errorf("the scan's state could not be read: %w", err)
+	}
+	return discover.State(b[0])
+}
+
+// flush writes what was added. It comes before the progress that counts it.
+func (s *seen) flush() error {
+	if len(s.buf) > 0 && s.err == nil {
+		_, err := s.f.WriteAt(s.buf, s.end)
+		if s.err = errors.Join(err, s.f.Sync()); s.err == nil {
+			s.end += int64(len(s.buf))
+			s.buf = s.buf[:0]
+		}
+	}
+	return s.err
+}
+
+// Close closes the file.
+func (s *seen) Close() error { return s.f.Close() }

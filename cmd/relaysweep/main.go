@@ -116,6 +116,14 @@ func noCommand(name string) *exit {
 	return &exit{exitUsage, fmt.Sprintf("no command %q (relaysweep --help lists the commands)", name)}
 }
 
+// noArguments refuses arguments that a command has no use for: they are a mistake, such as a forgotten flag.
+func noArguments(c *cli.Command, most int) error {
+	if c.Args().Len() <= most {
+		return nil
+	}
+	return usage(fmt.Errorf("%s: %q is one argument too many (%s --help lists what there is)", c.Name, c.Args().Get(most), c.FullName()))
+}
+
 func version() string {
 	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" && b.Main.Version != "(devel)" {
 		return b.Main.Version

@@ -42,6 +42,8 @@ import (
 //	[!] jsonline [-count=N] FILE FIELD=TEXT ...         a line of JSON Lines with these fields (jsonline_test.go)
 //	contract FILE                                       FILE keeps the contract of JSON Lines
 //	audited FILE ADDRESS:PORT                           FILE, an audit log, has a line for each of its connections
+//	dns FILE ADDRESS:PORT                               answer DNS questions from a zone, a record a line
+//	asked ADDRESS:PORT N REGEXP                         how many questions, such as "org.example. MX", match
 //	attempts REPORT AUDIT                               each attempt of a report has a line in the audit log
 func TestScripts(t *testing.T) {
 	needLoopback(t)
@@ -53,6 +55,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			w := make(world)
 			e.Values[worldKey{}] = w
+			e.Values[zonesKey{}] = make(map[string]*zone)
 			e.Defer(w.close)
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
@@ -61,7 +64,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mta": cmdMTA, "retire": cmdRetire, "appears": cmdAppears, "vacant": cmdVacant, "listening": cmdListening, "nat": cmdNAT, "score": cmdScore, "await": cmdAwait, "said": cmdSaid, "promised": cmdPromised,
-			"refuses": cmdRefuses, "jsonline": cmdJSONLine, "contract": cmdContract, "audited": cmdAudited, "attempts": cmdAttempts,
+			"refuses": cmdRefuses, "jsonline": cmdJSONLine, "contract": cmdContract, "audited": cmdAudited, "dns": cmdDNS, "asked": cmdAsked, "attempts": cmdAttempts,
 		},
 	})
 }

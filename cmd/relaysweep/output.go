@@ -20,6 +20,7 @@ type outputs struct {
 	Stdout                  string // table, json, csv, silent
 	NoColour, ASCII         bool
 	Verbose                 bool
+	Lang                    string // of the fixes on the terminal and in HTML; empty: English
 }
 
 func outputFlags() []cli.Flag {
@@ -35,6 +36,7 @@ func outputFlags() []cli.Flag {
 		boolFlag("no-color", "no colours (also NO_COLOR)", "nc"),
 		boolFlag("ascii", "tables in ASCII"),
 		boolFlag("verbose", "transcripts in the report on the terminal", "v"),
+		stringFlag("lang", "language of the fixes on the terminal and in HTML: en or ja (default en)"),
 		stringFlag("fail-on", "exit 1 if a finding reaches this severity: info, low, medium, high or critical"),
 	}
 }
@@ -56,6 +58,10 @@ func newOutputs(c *cli.Command) (outputs, error) {
 	if n > 1 {
 		return o, errors.New("--json, --csv and --silent exclude each other: -oJ and -oC write files beside them")
 	}
+	o.Lang = c.String("lang")
+	if _, err := o.lang(); err != nil {
+		return o, fmt.Errorf("%s: %w", given(c, "lang"), err)
+	}
 	if s := c.String("fail-on"); s != "" {
 		if _, err := report.ParseSeverity(s); err != nil {
 			return o, fmt.Errorf("%s: %w", given(c, "fail-on"), err)
@@ -74,15 +80,29 @@ func (o outputs) files() []struct {
 		write func(io.Writer, *report.Report) error
 	}
 	table := func(w io.Writer, r *report.Report) error {
-		return report.WriteTable(w, r, report.TableOptions{Width: 100, ASCII: o.ASCII, Verbose: o.Verbose})
+		return report.WriteTable(w, o.read(r), report.TableOptions{Width: 100, ASCII: o.ASCII, Verbose: o.Verbose})
 	}
+	page := func(w io.Writer, r *report.Report) error { return report.WriteHTML(w, o.read(r)) }
 	var out []file
-	for _, f := range []file{{o.Normal, table}, {o.JSON, report.WriteJSONL}, {o.CSV, report.WriteCSV}, {o.HTML, report.WriteHTML}} {
+	for _, f := range []file{{o.Normal, table}, {o.JSON, report.WriteJSONL}, {o.CSV, report.WriteCSV}, {o.HTML, page}} {
 		if f.name != "" {
 			out = append(out, f)
 		}
 	}
 	return out
+}
+
+func (o outputs) lang() (report.Lang, error) {
+	if o.Lang == "" {
+		return report.English, nil
+	}
+	return report.ParseLang(o.Lang)
+}
+
+// read is the report as people read it, in their language. JSON and CSV are for programs, and stay as they are.
+func (o outputs) read(r *report.Report) *report.Report {
+	l, _ := o.lang() // checked with the flags
+	return r.In(l)
 }
 
 // check refuses files that could not be written, before anything is sent.
@@ -137,7 +157,7 @@ func (o outputs) write(p *program, r *report.Report) error {
 		return nil
 	}
 	width, terminal := terminalWidth(p.out)
-	return report.WriteTable(p.out, r, report.TableOptions{Width: width, ASCII: o.ASCII, Colour: terminal && !o.NoColour, Verbose: o.Verbose})
+	return report.WriteTable(p.out, o.read(r), report.TableOptions{Width: width, ASCII: o.ASCII, Colour: terminal && !o.NoColour, Verbose: o.Verbose})
 }
 
 // destination is the file that a name leads to.

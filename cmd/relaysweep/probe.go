@@ -12,7 +12,6 @@ import (
 
 	"relaysweep/discover"
 	"relaysweep/probe"
-	"relaysweep/ratelimit"
 	"relaysweep/report"
 )
 
@@ -53,7 +52,12 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 	if sc.scope, err = discover.NewScope(sc.s.Spec); err != nil {
 		return usage(err)
 	}
-	sc.limiter, sc.canary = ratelimit.New(sc.s.Rates), probe.Canary{Domain: sc.s.Canary, Key: sc.s.Key}
+	if err := sc.equip(); err != nil {
+		return usage(err)
+	}
+	if err := sc.s.checkSources(endpoints[0].Addr()); err != nil {
+		return usage(err)
+	}
 	var gated []discover.Target
 	for _, e := range endpoints {
 		t, err := sc.scope.Target(e)
@@ -66,6 +70,7 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 		return usage(err)
 	}
 	defer sc.close()
+	sc.askNames(ctx)
 	prober := sc.prober()
 	for _, t := range gated {
 		f, err := prober.Probe(ctx, discover.Opening{Target: t, Vantage: sc.s.Vantage})

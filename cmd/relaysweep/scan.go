@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -23,6 +24,7 @@ import (
 	"relaysweep/discover/names"
 	"relaysweep/probe"
 	"relaysweep/probe/canary"
+	"relaysweep/probe/fingerprint"
 	"relaysweep/probe/smtp"
 	"relaysweep/ratelimit"
 	"relaysweep/report"
@@ -81,23 +83,29 @@ type scanning struct {
 	scope   *discover.Scope
 	plan    *discover.Plan
 	limiter *ratelimit.Limiter
+	window  *ratelimit.Window // of --gentle
+	recog   *fingerprint.Recog
+	mail    *names.Mail // of the mail domains; nil: not asked
 	canary  probe.Canary
 	closers []io.Closer
 	// stateDir is where the state is kept; if empty, where XDG says.
 	stateDir string
 	listener net.Listener   // of the sink inside the scan
 	sink     net.Addr       // where it listens
+	wasDone  bool           // when we began
 	result   *report.Report // of a scan that ran to its end
 
 	mu         sync.Mutex
 	findings   []probe.Finding
 	deliveries []probe.Delivery
-	failures   []string // probes that could not be made
-	unread     error    // why the deliveries are not known
+	home       map[string]bool // which deliveries these are
+	failures   []string        // probes that could not be made
+	unread     error           // why the deliveries are not known
 	cov        *discover.Coverage
 	ledger     *ledger
 	sent       atomic.Uint64
-	looked     atomic.Uint64
+	pass       atomic.Int64  // 0: from the vantage's own source; n: from the n-th further one
+	looked     atomic.Uint64 // targets, in this pass
 	opened     atomic.Uint64
 	probed     atomic.Uint64
 	fatal      error
@@ -138,7 +146,22 @@ func (sc *scanning) prepare(c *cli.Command) (err error) {
 	if err := sc.s.Outputs.check(); err != nil {
 		return err
 	}
-	return sc.layOut()
+	if err := sc.layOut(); err != nil {
+		return err
+	}
+	return sc.checkSources()
+}
+
+// checkSources holds that this machine has the further sources, as long as there is something to send from them.
+func (sc *scanning) checkSources() error {
+	if sc.done() {
+		return nil
+	}
+	first, err := sc.plan.At(0)
+	if err != nil {
+		return err
+	}
+	return sc.s.checkSources(first.AddrPort().Addr())
 }
 
 // resumable refuses what a stored scan cannot take: it goes on as it was begun. Its report may go elsewhere.
@@ -162,31 +185,69 @@ func (sc *scanning) layOut() (err error) {
 	if sc.plan, err = discover.NewPlan(sc.scope, sc.s.Ports, sc.s.Seed); err != nil {
 		return err
 	}
-	sc.limiter = ratelimit.New(sc.s.Rates)
-	sc.canary = probe.Canary{Domain: sc.s.Canary, Key: sc.s.Key}
+	if err := sc.equip(); err != nil {
+		return err
+	}
 	sc.cov = discover.NewCoverage(sc.plan)
 	committed := discover.NewCoverage(sc.plan)
-	if at := sc.past.progress; at.Position > 0 {
-		if !committed.Restore(at.Counts) || !sc.cov.Restore(at.Counts) {
+	if at := sc.past.progress; at.Position > 0 || at.Pass > 0 {
+		if at.Pass > len(sc.s.Sources) || at.Pass != len(at.Passes) || !committed.Restore(at.Counts) || !sc.cov.Restore(at.Counts) {
 			return errors.New("the stored scan does not fit its own settings")
 		}
 	}
 	sc.sent.Store(sc.past.progress.Sent)
-	sc.ledger = newLedger(committed, sc.past.progress.Position)
-	sc.findings, sc.deliveries = sc.past.findings, sc.past.deliveries
+	sc.ledger = newLedger(committed, sc.past.progress)
+	sc.findings, sc.home = sc.past.findings, make(map[string]bool)
+	for _, d := range sc.past.deliveries {
+		sc.arrived(d)
+	}
 	return nil
+}
+
+// equip makes what all probers of a scan share.
+func (sc *scanning) equip() (err error) {
+	sc.limiter = ratelimit.New(sc.s.Rates)
+	sc.canary = probe.Canary{Domain: sc.s.Canary, Key: sc.s.Key, MXNames: sc.s.MXNames, Sink: sinkAddress(sc.s.Listen)}
+	if sc.s.Gentle {
+		sc.window = ratelimit.NewWindow(gentleRefusals, gentleWindow)
+	}
+	if sc.s.RecogDir != "" {
+		if sc.recog, err = fingerprint.LoadRecog(os.DirFS(sc.s.RecogDir)); err != nil {
+			return fmt.Errorf("%s: %w", sc.s.RecogDir, err)
+		}
+	}
+	return nil
+}
+
+// sinkAddress is the address of a sink, where it is one that servers elsewhere reach by it as well.
+func sinkAddress(listen string) netip.Addr {
+	a, err := netip.ParseAddrPort(listen)
+	if err != nil || a.Addr().IsUnspecified() || a.Addr().IsLoopback() || a.Addr().IsLinkLocalUnicast() {
+		return netip.Addr{}
+	}
+	return a.Addr().Unmap()
 }
 
 // openState opens what a scan writes while it runs. What can be refused comes first, so that a mistake leaves no state.
 func (sc *scanning) openState() (err error) {
 	inside := sc.s.StopAt == probe.Delivered && sc.s.Listen != "" && !sc.s.DiscoverOnly
+	var l net.Listener
 	if inside {
-		l, err := net.Listen("tcp", sc.s.Listen)
-		if err != nil {
+		if l, err = net.Listen("tcp", sc.s.Listen); err != nil && sc.done() && sc.s.DeliveriesFile != "" {
+			// canary serve took over, most likely, and writes what comes home late.
+			inside = false
+			sc.s.Notes = append(sc.s.Notes, "the sink inside the scan cannot listen: what comes home is read from "+sc.s.DeliveriesFile)
+		} else if err != nil {
 			return fmt.Errorf("canary.listen: the sink cannot listen on %s: %w", sc.s.Listen, err)
 		}
+	}
+	if inside {
 		sc.listener, sc.sink = l, l.Addr()
 		sc.closers = append(sc.closers, closerFunc(func() error { return ignoreClosed(l.Close()) }))
+		// Nothing can leave from the port that the sink listens on.
+		if err := sc.checkSources(); err != nil {
+			return err
+		}
 	}
 	if sc.s.newKey != "" && !sc.s.DiscoverOnly {
 		if err := writeKey(sc.s.newKey, sc.s.Key); err != nil {
@@ -204,6 +265,12 @@ func (sc *scanning) openState() (err error) {
 		}
 		sc.closers = append(sc.closers, sc.journal)
 	}
+	if len(sc.s.Sources) > 0 && sc.ledger != nil {
+		if sc.ledger.seen, err = openSeen(sc.journal.dir, sc.past.progress); err != nil {
+			return err
+		}
+		sc.closers = append(sc.closers, sc.ledger.seen)
+	}
 	if sc.audit == nil {
 		if err := sc.openAudit(filepath.Join(filepath.Dir(sc.journal.dir), "audit.jsonl")); err != nil {
 			return err
@@ -213,6 +280,12 @@ func (sc *scanning) openState() (err error) {
 		return sc.openSink()
 	}
 	return nil
+}
+
+// done reports whether an earlier part of the scan left nothing to look at: what is left is to hear what came home.
+func (sc *scanning) done() bool {
+	return sc.ledger != nil && sc.ledger.pass == len(sc.s.Sources) && sc.ledger.next == sc.plan.Len() &&
+		!slices.ContainsFunc(sc.past.openings, func(o opened) bool { return !o.probed })
 }
 
 func (sc *scanning) openAudit(name string) (err error) {
@@ -242,7 +315,7 @@ func (sc *scanning) openSink() (err error) {
 			}
 		}
 		sc.mu.Lock()
-		sc.deliveries = append(sc.deliveries, d)
+		sc.arrived(d)
 		sc.mu.Unlock()
 		return nil
 	}}
@@ -288,6 +361,7 @@ func (sc *scanning) fail(err error) {
 
 // run scans. Its error carries the exit code.
 func (sc *scanning) run(ctx context.Context) error {
+	sc.wasDone = sc.done()
 	sc.announce()
 	gentle, stopGently := context.WithCancel(ctx) // done: begin nothing new
 	hard, stopHard := context.WithCancel(ctx)     // done: stop at once
@@ -307,7 +381,11 @@ func (sc *scanning) run(ctx context.Context) error {
 			case <-signals:
 				if n == 0 {
 					close(interrupted)
-					fmt.Fprintf(sc.talk, "relaysweep: finishing what is under way; once more to stop at once\n")
+					long := ""
+					if sc.s.Gentle {
+						long = ", which may take hours"
+					}
+					fmt.Fprintf(sc.talk, "relaysweep: finishing what is under way%s; once more to stop at once\n", long)
 					stopGently()
 				} else {
 					stopHard()
@@ -315,6 +393,7 @@ func (sc *scanning) run(ctx context.Context) error {
 			}
 		}
 	})
+	sc.askNames(gentle)
 	show := newProgress(sc)
 	queue := make(chan discover.Opening, 1<<14)
 	var work sync.WaitGroup
@@ -356,6 +435,9 @@ func (sc *scanning) announce() {
 	}
 	fmt.Fprintf(sc.talk, "relaysweep: scan %s from %q: %d addresses, %d ports, %d targets\n", s.Scan, s.Vantage, sc.scope.Len(), len(s.Ports), sc.plan.Len())
 	fmt.Fprintf(sc.talk, "  pace: %s in all, %s per /24, %s per host; %s for a handshake, %s for a service\n", rate(s.Rates.Total), rate(s.Rates.PerNet), rate(s.Rates.PerHost), s.Timeout, s.ServiceTimeout)
+	if s.Gentle && !s.DiscoverOnly {
+		fmt.Fprintf(sc.talk, "  gentle: at most %d refusals per host in %g minutes; a service may take hours\n", gentleRefusals, gentleWindow.Minutes())
+	}
 	switch {
 	case s.DiscoverOnly:
 		fmt.Fprintf(sc.talk, "  nothing is said to what listens\n")
@@ -364,58 +446,91 @@ func (sc *scanning) announce() {
 	default:
 		fmt.Fprintf(sc.talk, "  stops at %s: no mail is sent\n", s.StopAt)
 	}
-	if n := len(sc.past.findings); n > 0 || sc.past.progress.Position > 0 {
-		fmt.Fprintf(sc.talk, "  resumed: %d targets and %d services are done already\n", sc.past.progress.Position, n)
+	if len(s.Sources) > 0 {
+		fmt.Fprintf(sc.talk, "  what is not open is then tried from %s\n", sourceList(s.Sources))
+	}
+	if n, at := len(sc.past.findings), sc.past.progress; n > 0 || at.Position > 0 || at.Pass > 0 {
+		from := ""
+		if at.Pass > 0 {
+			from = " from " + s.Sources[at.Pass-1].Text
+		}
+		fmt.Fprintf(sc.talk, "  resumed: %d targets%s and %d services are done already\n", at.Position, from, n)
 	}
 	for _, n := range s.Notes {
 		fmt.Fprintf(sc.talk, "  %s\n", n)
 	}
 }
 
-// sweep looks for openings and queues them. Openings of an earlier part come first.
+// sweep looks for openings and queues them. Openings of an earlier part come first; then the plan is swept from the
+// vantage's own source, and what was not open is tried from each further one in turn.
 func (sc *scanning) sweep(ctx context.Context, queue chan<- discover.Opening, stop func()) {
-	known := make(map[netip.AddrPort]bool)
-	for _, f := range sc.findings {
-		known[f.Addr] = true
-	}
-	push := func(t discover.Target) {
-		if known[t.AddrPort()] {
-			return
-		}
-		known[t.AddrPort()] = true
+	known := make(map[netip.AddrPort]int) // what is open, with the pass that found it
+	push := func(t discover.Target, source netip.AddrPort) {
 		sc.opened.Add(1)
 		select {
-		case queue <- discover.Opening{Target: t, Vantage: sc.s.Vantage}:
+		case queue <- discover.Opening{Target: t, Vantage: sc.s.Vantage, Source: source}:
 		case <-ctx.Done():
 		}
 	}
-	for _, a := range sc.past.openings {
-		if t, err := sc.scope.Target(a); err == nil {
-			push(t)
+	for _, o := range sc.past.openings {
+		known[o.addr] = o.pass
+		if t, err := sc.scope.Target(o.addr); err == nil && !o.probed {
+			push(t, o.source)
 		}
 	}
-	sweeper := &discover.Connect{Limiter: sc.limiter, Timeout: sc.s.Timeout, InFlight: sc.s.InFlight, Source: sc.s.Source, Before: func(t discover.Target) error {
-		sc.sent.Add(1)
-		return sc.audit.write(t, "handshake")
-	}}
+	sources := sc.s.furtherAddrs()
+	for ctx.Err() == nil {
+		var from netip.AddrPort
+		if sc.ledger.pass > 0 {
+			from = sources[sc.ledger.pass-1]
+		}
+		sc.pass.Store(int64(sc.ledger.pass))
+		sc.looked.Store(sc.ledger.next)
+		sc.sweepFrom(ctx, from, known, push, stop)
+		if sc.ledger.next < sc.plan.Len() || sc.ledger.pass == len(sources) {
+			return
+		}
+		sc.ledger.begin()
+	}
+}
+
+// sweepFrom sweeps the plan from one source.
+func (sc *scanning) sweepFrom(ctx context.Context, from netip.AddrPort, known map[netip.AddrPort]int, push func(discover.Target, netip.AddrPort), stop func()) {
+	sweeper := &discover.Connect{
+		Limiter: sc.limiter, Timeout: sc.s.Timeout, InFlight: sc.s.InFlight, Source: sc.s.Source, From: from,
+		Before: func(t discover.Target, from netip.AddrPort) error {
+			sc.sent.Add(1)
+			return sc.audit.write(t, from, "handshake")
+		},
+	}
+	if sc.ledger.pass > 0 {
+		// What this very pass found is tried again: the scan was cut off before it was counted.
+		open, pass := maps.Clone(known), sc.ledger.pass
+		sweeper.Skip = func(_ uint64, t discover.Target) bool {
+			found, is := open[t.AddrPort()]
+			return is && found < pass
+		}
+	}
 	last := time.Now()
 	for r := range sweeper.Sweep(ctx, sc.plan, sc.ledger.next) {
 		sc.looked.Add(1)
 		if r.State == discover.Open {
-			if a := r.Target.AddrPort(); !known[a] {
-				if err := sc.journal.add(entry{Opening: &a}); err != nil {
+			source := from
+			if r.Plain {
+				source = netip.AddrPort{}
+			}
+			a := r.Target.AddrPort()
+			if _, is := known[a]; !is {
+				if err := sc.journal.add(entry{Opening: &a, Source: discover.SourceText(source), Pass: sc.ledger.pass}); err != nil {
 					sc.fail(err)
 					stop()
 				}
+				known[a] = sc.ledger.pass
+				push(r.Target, source)
 			}
-			push(r.Target)
-		}
-		if r.State == discover.Failed && strings.Contains(r.Reason, "audit log") {
-			sc.fail(errors.New(r.Reason))
-			stop()
 		}
 		if r.State != discover.NotAttempted {
-			sc.cov.Add(r.Target.AddrPort(), r.State)
+			sc.ledger.book(sc.cov, r)
 		}
 		sc.ledger.add(r)
 		if now := time.Now(); now.Sub(last) >= time.Second {
@@ -423,12 +538,33 @@ func (sc *scanning) sweep(ctx context.Context, queue chan<- discover.Opening, st
 			sc.checkpoint()
 		}
 	}
+	if err := sc.audit.failed(); err != nil {
+		sc.fail(err)
+		stop()
+	}
 	sc.checkpoint()
 }
 
 func (sc *scanning) checkpoint() {
+	if sc.ledger.seen != nil {
+		if err := sc.ledger.seen.flush(); err != nil {
+			sc.fail(err)
+			return
+		}
+	}
 	if err := sc.journal.add(entry{Progress: sc.ledger.progress(sc.sent.Load())}); err != nil {
 		sc.fail(err)
+	}
+}
+
+// askNames looks up once what DNS says of our mail domains. Nothing is asked of anyone but the resolver that was named.
+func (sc *scanning) askNames(ctx context.Context) {
+	if sc.s.Resolver == "" || len(sc.s.Domains) == 0 || sc.s.DiscoverOnly || sc.wasDone {
+		return
+	}
+	sc.mail = names.Resolver{Server: sc.s.Resolver}.Mail(ctx, sc.s.Domains)
+	for _, err := range sc.mail.Errors {
+		fmt.Fprintf(sc.talk, "  %s\n", err)
 	}
 }
 
@@ -461,22 +597,34 @@ func (sc *scanning) probeAll(gentle, hard context.Context, queue <-chan discover
 func (sc *scanning) look(ctx context.Context, prober *probe.Prober, o discover.Opening) (probe.Finding, error) {
 	if sc.s.DiscoverOnly {
 		now := time.Now().UTC()
-		return probe.Finding{Addr: o.Target.AddrPort(), Vantage: o.Vantage, Protocol: "unknown", Note: "only looked for, not spoken to", Started: now, Ended: now}, nil
+		return probe.Finding{Addr: o.Target.AddrPort(), Vantage: o.Vantage, Source: discover.SourceText(o.Source), Protocol: "unknown", Note: "only looked for, not spoken to", Started: now, Ended: now}, nil
 	}
 	return prober.Probe(ctx, o)
 }
 
 func (sc *scanning) prober() *probe.Prober {
 	s := sc.s
-	vectors, _ := probe.SelectVectors(probe.Vectors(), s.VectorWords) // checked with the settings
+	vectors, _ := s.vectors() // checked with the settings
 	p := &probe.Prober{
 		Dialer: sc.scope.Dialer(s.Source, 2*s.Timeout), Limiter: sc.limiter, Limits: smtp.Limits{Greeting: s.Greeting},
+		Sources: s.furtherAddrs(), Gentle: sc.window, VRFY: s.VRFY, Recog: sc.recog,
 		Scan: s.Scan, Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Canary: sc.canary, StopAt: s.StopAt,
 		Vectors: vectors, HELO: s.Hello, Domains: s.Domains, Senders: s.Senders, Budget: s.ServiceTimeout,
-		Before: func(t discover.Target, vector string) error { return sc.audit.write(t, vector) },
+		Before: sc.audit.write,
 	}
 	if s.Resolver != "" {
-		p.Lookup = names.Resolver{Server: s.Resolver}.PTR
+		p.Lookup = func(ctx context.Context, a netip.Addr) []string {
+			found := names.Resolver{Server: s.Resolver}.PTR(ctx, a)
+			for _, host := range sc.mail.Hosts(a) {
+				if !slices.Contains(found, host) {
+					found = append(found, host)
+				}
+			}
+			return found
+		}
+	}
+	if sc.mail != nil {
+		p.Serves = sc.mail.Serves
 	}
 	return p
 }
@@ -484,6 +632,10 @@ func (sc *scanning) prober() *probe.Prober {
 // awaitDeliveries waits until every canary that a server took is home, or the wait is over.
 func (sc *scanning) awaitDeliveries(ctx context.Context) {
 	if sc.s.StopAt != probe.Delivered || sc.s.DiscoverOnly {
+		return
+	}
+	if sc.wasDone && sc.sink == nil {
+		sc.readDeliveries() // nothing was sent now that could be on its way
 		return
 	}
 	deadline := time.NewTimer(sc.s.Wait)
@@ -504,14 +656,7 @@ func (sc *scanning) awaitDeliveries(ctx context.Context) {
 // awaited reports whether a canary is out that may still come home: one that was queued, or refused only after it was
 // sent, which some servers do and deliver all the same.
 func (sc *scanning) awaited() bool {
-	if sc.s.DeliveriesFile != "" && sc.s.Listen == "" {
-		ds, err := canary.ReadFile(sc.s.DeliveriesFile)
-		sc.mu.Lock()
-		if sc.unread = err; err == nil {
-			sc.deliveries = ds
-		}
-		sc.mu.Unlock()
-	}
+	sc.readDeliveries()
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	home := make(map[string]bool)
@@ -528,17 +673,51 @@ func (sc *scanning) awaited() bool {
 	return false
 }
 
+// readDeliveries joins what the file holds to what the journal and the sink inside the scan brought: a canary may come
+// home after the scan, to a sink that stands alone. Where the sink is inside, the file may hold other scans' as well,
+// which are left out; where the file is all there is, the report shows what belongs to no attempt.
+func (sc *scanning) readDeliveries() {
+	if sc.s.DeliveriesFile == "" {
+		return
+	}
+	ds, err := canary.ReadFile(sc.s.DeliveriesFile)
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	sc.unread = err
+	ours := make(map[string]bool)
+	for i := range sc.findings {
+		for _, a := range sc.findings[i].Attempts {
+			ours[a.Canary] = true
+		}
+	}
+	for _, d := range ds {
+		if sc.s.Listen == "" || ours[d.Canary] {
+			sc.arrived(d)
+		}
+	}
+}
+
+// arrived adds a delivery, once. It is called with the lock held.
+func (sc *scanning) arrived(d probe.Delivery) {
+	key := fmt.Sprint(d.Canary, " ", d.Time.UnixNano(), " ", d.Peer, " ", d.To)
+	if !sc.home[key] {
+		sc.home[key] = true
+		sc.deliveries = append(sc.deliveries, d)
+	}
+}
+
 // conclude writes the report and decides the exit code.
 func (sc *scanning) conclude(interrupted bool) error {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	s := sc.s
-	complete := sc.cov.Complete() && len(sc.failures) == 0 && !interrupted && sc.fatal == nil
+	complete := sc.cov.Complete() && sc.allPasses() && len(sc.failures) == 0 && !interrupted && sc.fatal == nil
 	rs := report.Scan{
 		ID: s.Scan, Version: version(), Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Vantage: s.Vantage, Zone: s.Zone, Engine: "connect",
 		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: report.Rate(s.Rates), Seed: s.Seed, StopAt: s.StopAt,
 		CanaryDomain: s.Canary, Started: s.Started, Ended: time.Now().UTC(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent.Load(), Interrupted: interrupted,
 	}
+	rs.Notes = append(rs.Notes, sc.passNotes()...)
 	for _, f := range sc.failures {
 		rs.Notes = append(rs.Notes, "could not be probed: "+f)
 	}
@@ -618,7 +797,22 @@ func (sc *scanning) dryRun() error {
 			return out.err
 		}
 	}
-	return nil
+	for i, source := range s.furtherAddrs() {
+		fmt.Fprintf(out, "# then from the source %s, those that were not open; what opens to it is tried once more from the vantage's own\n", s.Sources[i].Text)
+		for i := range sc.plan.Len() {
+			t, err := sc.plan.At(i)
+			if err != nil {
+				return err
+			}
+			if discover.SourceFits(source, t.AddrPort().Addr()) {
+				fmt.Fprintf(out, "%s tcp handshake from %s, if it was not open\n", t, discover.SourceText(source))
+			}
+			if out.err != nil {
+				return out.err
+			}
+		}
+	}
+	return out.err
 }
 
 // errWriter keeps the first error.

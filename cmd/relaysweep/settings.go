@@ -35,18 +35,24 @@ type settings struct {
 	Vantage        string
 	Zone           string
 	Source         netip.Addr
-	Canary         string // domain
-	Listen         string // of the sink inside the scan
+	Sources        []discover.Entry // further sources, as discover.ParseSource reads them
+	Canary         string           // domain
+	Listen         string           // of the sink inside the scan
 	Key            []byte
+	MXNames        []string
 	DeliveriesFile string
 	Wait           time.Duration // for deliveries, after the last probe
 	Domains        []string
 	Senders        []string
 	Hello          string
 	Resolver       string
+	VRFY           bool
+	Gentle         bool
+	RecogDir       string
 	Rates          ratelimit.Rates
 	StopAt         probe.Verdict
 	VectorWords    []string
+	VectorRows     []probe.Vector
 	Timeout        time.Duration
 	ServiceTimeout time.Duration
 	Greeting       time.Duration
@@ -67,6 +73,13 @@ const (
 	defaultTotal   = 1000
 	defaultPerNet  = 200
 	defaultPerHost = 10
+)
+
+// The pace of --gentle: what bans count is refusals.
+const (
+	gentleRefusals = 4
+	gentleWindow   = 10 * time.Minute
+	gentleProbes   = 1024 // most of them wait
 )
 
 func env(name string) cli.ValueSourceChain {
@@ -144,6 +157,8 @@ func targetFlags() []cli.Flag {
 		stringFlag("vantage", "name of the place we look from, such as internet or inside"),
 		stringFlag("zone", "firewall zone of the vantage"),
 		stringFlag("source-ip", "source `ADDRESS`"),
+		listFlag("source", "further `SOURCES`, such as 203.0.113.77,203.0.113.10:25,:25: what is not open is tried again from each"),
+		stringFlag("source-port", "the same from this source `PORT`, such as 25", "g"),
 		stringFlag("organisation", "who owns the address space"),
 		stringFlag("contact", "whom to ask; required for public space"),
 		stringFlag("audit-log", "append every probe to `FILE` (default: beside the scan's state)"),
@@ -154,19 +169,23 @@ func targetFlags() []cli.Flag {
 func probeFlags() []cli.Flag {
 	return []cli.Flag{
 		stringFlag("stop-at", "accepted, ready (354, then cut: no mail) or delivered (a canary goes through) (default ready)"),
-		listFlag("vectors", "rows of relaysweep vectors to try: default, ids, -ids"),
+		listFlag("vectors", "rows of relaysweep vectors to try: default, all, ids, -ids, +auth, +xclient, +proxy, +qmtp, +smuggling, +injection; a list that begins with + or - changes the default"),
 		stringFlag("canary-domain", "mail `DOMAIN` of yours whose mail comes home to the sink"),
 		stringFlag("canary-listen", "`ADDRESS:PORT` of the sink inside the scan"),
 		stringFlag("canary-key", "`FILE` with the secret that canaries are made with; written if it is missing"),
+		listFlag("canary-mx", "`DOMAINS` of yours whose MX records name the targets"),
 		stringFlag("canary-wait", "wait so long for canaries after the last probe (default 30s)"),
 		stringFlag("deliveries", "`FILE` that the sink writes, or that canary serve writes and scan reads"),
 		listFlag("local-domain", "mail domains of the organisation"),
 		listFlag("local-sender", "existing addresses of the organisation, to be forged"),
+		boolFlag("vrfy", "ask VRFY whether the local senders exist"),
 		stringFlag("hello", "our own name in EHLO (default: our address literal)"),
 		stringFlag("resolver", "DNS server `ADDRESS[:PORT]` for the names of targets (default: none are looked up)"),
 		stringFlag("service-timeout", "time for one service; what is not tried by then is unknown (default 80s)"),
 		stringFlag("greeting-timeout", "wait for a greeting on mail ports (default 30s)"),
-		stringFlag("probes", "services tested at once (default 64)"),
+		stringFlag("probes", "services tested at once (default 64; 1024 with --gentle)"),
+		boolFlag("gentle", "at most 4 refusals per host in 10 minutes, so that no server bans us; a service may take hours"),
+		stringFlag("recog-dir", "`FOLDER` with Recog's XML fingerprints, to name more products"),
 	}
 }
 
@@ -206,6 +225,9 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 		return nil, err
 	}
 	if err := ownAddress(s.Source, get("source-ip", "$.vantage.source", cfg.Vantage.Source)); err != nil {
+		return nil, err
+	}
+	if err := s.furtherSources(c, cfg, get); err != nil {
 		return nil, err
 	}
 	if s.Rates, err = ratesOf(c, cfg); err != nil {
@@ -276,6 +298,7 @@ func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(fl
 		what string
 	}{
 		{&s.Domains, "local-domain", "$.local.domains", cfg.Local.Domains, mailDomain, "a mail domain: write it like org.example"},
+		{&s.MXNames, "canary-mx", "$.canary.mx_names", cfg.Canary.MXNames, mailDomain, "a mail domain: write it like mx-test.example.net"},
 		{&s.Senders, "local-sender", "$.local.senders", cfg.Local.Senders, mailAddress, "a mail address: write it like alice@org.example"},
 	} {
 		*l.out, where = list(l.flag, l.key, l.file)
@@ -292,10 +315,25 @@ func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(fl
 	if s.Resolver, err = get("resolver", "$.local.resolver", cfg.Local.Resolver).hostPort("53"); err != nil {
 		return err
 	}
-	words, where := list("vectors", "$.vectors", cfg.Vectors)
-	s.VectorWords = words
-	if _, err := probe.SelectVectors(probe.Vectors(), words); err != nil {
+	if s.VectorRows, err = cfg.vectorRows(s.Domains); err != nil {
+		return err
+	}
+	s.VectorWords, where = list("vectors", "$.vectors", cfg.Vectors)
+	if _, err := s.vectors(); err != nil {
 		return fmt.Errorf("%s: %w", where, err)
+	}
+	s.VRFY, s.Gentle = cfg.Local.VRFY, cfg.Gentle
+	if c.IsSet("vrfy") {
+		s.VRFY = c.Bool("vrfy")
+	}
+	if c.IsSet("gentle") {
+		s.Gentle = c.Bool("gentle")
+	}
+	recog := get("recog-dir", "$.recog_dir", cfg.RecogDir)
+	if s.RecogDir = recog.text; s.RecogDir != "" {
+		if info, err := os.Stat(s.RecogDir); err != nil || !info.IsDir() {
+			return recog.errorf("%s is not a folder: name the one with Recog's XML files", s.RecogDir)
+		}
 	}
 	if s.ServiceTimeout, err = get("service-timeout", "", "").someTime(80 * time.Second); err != nil {
 		return err
@@ -303,7 +341,11 @@ func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(fl
 	if s.Greeting, err = get("greeting-timeout", "", "").someTime(30 * time.Second); err != nil {
 		return err
 	}
-	s.Probes, err = number(get("probes", "", ""), 64)
+	atOnce := 64
+	if s.Gentle {
+		atOnce = gentleProbes
+	}
+	s.Probes, err = number(get("probes", "", ""), atOnce)
 	return err
 }
 

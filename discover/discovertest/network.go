@@ -27,7 +27,7 @@ type Network struct {
 	Trouble map[netip.AddrPort]int            // how many tries fail for local reasons before the target is reached
 
 	Limiter *ratelimit.Limiter          // asked before each try; if nil, all may leave
-	Before  func(discover.Target) error // as in discover.Connect
+	Before  func(discover.Target) error // as in discover.Connect, from the vantage's own source
 
 	// Window is how many targets are under way at once. Their results come in reverse order, as the answers of a real
 	// network overtake each other. Below 2, results come in the order of the plan.

@@ -72,7 +72,11 @@ func onLoopback(t *testing.T) world {
 	return world{
 		plan: planOf(t, 1, ports, "127.0.0.1"),
 		sweeper: func(l *ratelimit.Limiter, before func(discover.Target) error, inFlight int) discover.Sweeper {
-			return &discover.Connect{Limiter: l, Before: before, InFlight: inFlight}
+			c := &discover.Connect{Limiter: l, InFlight: inFlight}
+			if before != nil {
+				c.Before = func(t discover.Target, _ netip.AddrPort) error { return before(t) }
+			}
+			return c
 		},
 		arrived: func() int {
 			n := 0

@@ -1,9 +1,14 @@
 // Package names asks a DNS resolver that the operator chose: nothing is looked up anywhere else.
+//
+// What answers is not trusted: names are checked, answers are cut to a bound, and what one question may lead to is
+// counted. No answer is not an error worth stopping for.
 package names
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,12 +21,16 @@ type Resolver struct {
 	Timeout time.Duration // for one question; 2 s if zero
 }
 
-// maxNames bounds what one answer may give.
-const maxNames = 8
+// Bounds on what one answer may give.
+const (
+	maxNames = 8
+	maxHosts = 10 // of MX (RFC 7208 4.6.4 bounds them so for SPF)
+	maxAddrs = 16
+)
 
-// PTR returns the names of an address, or none: no answer is not an error worth stopping for (RFC 1035 3.5).
+// PTR returns the names of an address, or none (RFC 1035 3.5).
 func (r Resolver) PTR(ctx context.Context, a netip.Addr) []string {
-	q, err := dns.ReverseAddr(a.String())
+	q, err := dns.ReverseAddr(a.Unmap().WithZone("").String())
 	if err != nil {
 		return nil
 	}
@@ -33,6 +42,84 @@ func (r Resolver) PTR(ctx context.Context, a netip.Addr) []string {
 	}
 	return out
 }
+
+// MX is a mail exchanger (RFC 5321 5.1).
+type MX struct {
+	Host       string
+	Preference uint16
+}
+
+// MX returns the mail exchangers of a domain, the preferred ones first. A null MX is none (RFC 7505).
+func (r Resolver) MX(ctx context.Context, domain string) []MX {
+	out, _ := r.mx(ctx, domain)
+	return out
+}
+
+// mx tells as well whether there are MX records at all.
+func (r Resolver) mx(ctx context.Context, domain string) (out []MX, some bool) {
+	for _, rr := range r.ask(ctx, domain, dns.TypeMX) {
+		m, ok := rr.(*dns.MX)
+		some = some || ok
+		if ok && hostName(m.Mx) {
+			out = append(out, MX{hostText(m.Mx), m.Preference})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b MX) int { return cmp.Compare(a.Preference, b.Preference) })
+	return out[:min(len(out), maxHosts)], some
+}
+
+// Addrs returns the addresses of a host, IPv4 first. Aliases are followed by the resolver.
+func (r Resolver) Addrs(ctx context.Context, host string) []netip.Addr {
+	var out []netip.Addr
+	for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		n := 0
+		for _, rr := range r.ask(ctx, host, kind) {
+			var a netip.Addr
+			var ok bool
+			switch rr := rr.(type) {
+			case *dns.A:
+				a, ok = netip.AddrFromSlice(rr.A)
+			case *dns.AAAA:
+				a, ok = netip.AddrFromSlice(rr.AAAA)
+			}
+			if a = a.Unmap(); ok && n < maxAddrs && !slices.Contains(out, a) {
+				out = append(out, a)
+				n++
+			}
+		}
+	}
+	return out
+}
+
+// TXT returns the text records of a name, the strings of each put together (RFC 7208 3.3).
+func (r Resolver) TXT(ctx context.Context, name string) []string {
+	var out []string
+	for _, rr := range r.ask(ctx, name, dns.TypeTXT) {
+		if t, ok := rr.(*dns.TXT); ok {
+			out = append(out, strings.Join(t.Txt, ""))
+		}
+	}
+	return out
+}
+
+// hostName reports whether a name can be a host's: letters, digits, - and _ in labels, and more than the root. What
+// else an answer may hold has no place in a command or a report.
+func hostName(name string) bool {
+	name = strings.TrimSuffix(name, ".")
+	if name == "" || len(name) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || strings.ContainsFunc(label, func(r rune) bool {
+			return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+func hostText(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
 func (r Resolver) ask(ctx context.Context, name string, kind uint16) []dns.RR {
 	if r.Server == "" {

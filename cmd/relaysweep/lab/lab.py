@@ -56,7 +56,7 @@ def up(stay):
     CHILDREN[supervisor.pid] = supervisor
     write(PIDFILE, str(supervisor.pid))
     wanted = {(c.ip, c.port) for c in cases.CASES if c.server != "none"}
-    if not wait_for(lambda: supervisor.poll() is not None or os.path.exists(RUN + "/started") and wanted <= net.listening(ORGANISATION), 40) or supervisor.poll() is not None:
+    if not wait_for(lambda: supervisor.poll() is not None or os.path.exists(RUN + "/started") and wanted <= net.listening(ORGANISATION), 90) or supervisor.poll() is not None:
         absent = " ".join(sorted(f"{a}:{p}" for a, p in wanted - net.listening(ORGANISATION)))
         raise Failed(f"not listening: {absent}\n{open(LOG + '/supervisor.log').read()[-3000:]}\nMore in {LOG}.")
     say(f"up: {len(list(cases.rows()))} rows; " + (f"build {built - started:.0f} s, " if built - started > 1 else "") + f"start {time.time() - built:.1f} s")

@@ -80,6 +80,11 @@ while (1) {
 }
 """
 
+def postgrey(r):
+    """Of pf-greylist, on loopback."""
+    r.run("mkdir -p /run/postgrey /var/lib/postgrey; chown postgrey /run/postgrey /var/lib/postgrey")
+    r.start("postgrey", "--inet=127.0.0.1:10023", "--delay=15", "--auto-whitelist-clients=0", "--lookup-by-host", "--dbdir=/var/lib/postgrey")
+
 def net_server(r):
     r.write("/opt/trap.pl", TRAP)
     for c in of("net_server"):
@@ -180,6 +185,6 @@ def guerrilla(r):
         r.start("/opt/go/guerrillad", "serve", "-c", f"/etc/{c.id}.json", "-p", f"/run/{c.id}.pid")
 
 KINDS = {     # by root
-    "sendmail": [sendmail], "courier": [courier], "perl": [qpsmtpd, inetsim, net_server], "misc": [aiosmtpd, twisted, haproxy, stunnel],
+    "sendmail": [sendmail], "courier": [courier], "perl": [postgrey, qpsmtpd, inetsim, net_server], "misc": [aiosmtpd, twisted, haproxy, stunnel],
     "chasquid": [chasquid], "dovecot": [dovecot], "node": [haraka, nodemailer], "go": [go_smtp, guerrilla],
 }

@@ -12,8 +12,8 @@ from common import *
 # npm takes its packages from where this machine is set to.
 NODE = [] if shutil.which("node") and shutil.which("npm") else ["nodejs", "npm"]
 DEBIAN = {
-    "postfix": "postfix libsasl2-modules sasl2-bin postgrey", "exim": "exim4-daemon-light", "opensmtpd": "opensmtpd", "sendmail": "sendmail-bin sendmail-cf",
-    "courier": "courier-mta", "perl": "qpsmtpd libnet-ip-perl inetsim libnet-server-mail-perl", "misc": "python3-aiosmtpd python3-twisted haproxy stunnel4",
+    "postfix": "postfix libsasl2-modules sasl2-bin", "exim": "exim4-daemon-light", "opensmtpd": "opensmtpd", "sendmail": "sendmail-bin sendmail-cf",
+    "courier": "courier-mta", "perl": "qpsmtpd libnet-ip-perl inetsim libnet-server-mail-perl postgrey", "misc": "python3-aiosmtpd python3-twisted haproxy stunnel4",
     "dovecot": "dovecot-lmtpd dovecot-submissiond", "chasquid": "chasquid", "node": " ".join(NODE),
 }
 NPM = {"dependencies": {"Haraka": "3.1.1", "haraka-plugin-relay": "1.0.2", "smtp-server": "3.13.8", "nodemailer": "6.10.1"},      # all run on Debian's Node 18

@@ -9,6 +9,8 @@ FILES = {"/etc/resolv.conf": f"nameserver {RESOLVER['inside']}\n", "/etc/hosts":
          "/etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n"}
 ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C"}
 
+ALIVE = RUN + "/roots"
+
 def of(server):
     return [c for c in CASES if c.server == server]
 
@@ -16,12 +18,12 @@ class Root:
     """The file system of one kind of server: a fresh copy of what was built."""
 
     def __init__(self, name):
-        self.name, self.path = name, f"{RUN}/{name}/merged"
+        self.name, self.path = name, f"{ALIVE}/{name}/merged"
         # overlayfs does not take / and a folder below it as two lower layers, so the built layer is copied
-        os.makedirs(f"{RUN}/{name}")
+        os.makedirs(f"{ALIVE}/{name}")
         if os.path.exists(f"{ROOTS}/{name}/upper"):
-            sh("cp", "-a", f"{ROOTS}/{name}/upper", f"{RUN}/{name}/upper")
-        roots.mount(f"{RUN}/{name}/upper", f"{RUN}/{name}/work", self.path)
+            sh("cp", "-a", f"{ROOTS}/{name}/upper", f"{ALIVE}/{name}/upper")
+        roots.mount(f"{ALIVE}/{name}/upper", f"{ALIVE}/{name}/work", self.path)
         os.makedirs(f"{LOG}/{name}")
         sh("mount", "--bind", f"{LOG}/{name}", self.path + "/var/log")
         if name == "go":
