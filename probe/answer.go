@@ -111,7 +111,7 @@ func classify(at stage, r smtp.Reply, authOffered bool) answer {
 
 // byCode decides by the codes alone (RFC 5321 4.2.3, RFC 3463 3).
 func byCode(at stage, r smtp.Reply) answer {
-	switch r.Enhanced {
+	switch r.Enhanced() {
 	case "5.7.54", "5.7.64":
 		return relayDenied
 	case "5.7.57":

@@ -36,13 +36,14 @@ type Finding struct {
 	RandomForeign smtp.Reply
 	// OtherIdentity is the reply to a foreign recipient from another HELO name and another sender's domain; likewise.
 	OtherIdentity smtp.Reply
-	Help          []string  // the reply to HELP, where it was asked
-	Source        string    // the source that it was reached from, where it was not the vantage's own
-	Behind        string    // what must come before the greeting, such as a PROXY header
-	EndsData      []string  // ends of data that are none and that it took all the same (vector I11)
-	Injected      bool      // it obeyed a command sent in clear behind STARTTLS (vector I12)
-	Cut           string    // why attempts are missing, if any are
-	Sessions      []Session // verbatim
+	Help          []string          // the reply to HELP, where it was asked
+	Source        string            // the source that it was reached from, where it was not the vantage's own
+	Behind        string            // what must come before the greeting, such as a PROXY header
+	EndsData      []string          // ends of data that are none and that it took all the same (vector I11)
+	Others        map[string]string // canaries beside those of the attempts, with their vectors
+	Injected      bool              // it obeyed a command sent in clear behind STARTTLS (vector I12)
+	Cut           string            // why attempts are missing, if any are
+	Sessions      []Session         // verbatim
 	Connections   int
 	Commands      int
 	Started       time.Time

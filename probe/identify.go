@@ -76,6 +76,16 @@ func (d *dialogue) identify() error {
 	if c == nil {
 		return d.notReached(err)
 	}
+	if err == nil && r.Code != 220 && d.mayProxy() {
+		// A listener that waits for a PROXY header may say so with an error.
+		d.keep(c)
+		if done, err := d.tryProxy(wait); done || err != nil {
+			return err
+		}
+		if c, r, err = d.greet(wait); c == nil {
+			return d.notReached(err)
+		}
+	}
 	switch {
 	case err == nil:
 		d.slowGreeting = c.Slowest() >= slowReply
@@ -117,7 +127,7 @@ func (d *dialogue) greet(wait time.Duration) (*smtp.Conn, smtp.Reply, error) {
 			return nil, smtp.Reply{}, err
 		}
 		r, err := c.GreetingWithin(d.ctx, wait)
-		if err != nil || r.Code != 421 || i >= len(pauses) || !d.pause(pauses[i]) {
+		if err != nil || r.Code != 421 || i >= len(pauses) || d.mayProxy() || !d.pause(pauses[i]) {
 			return c, r, err
 		}
 		d.keep(c)
@@ -218,7 +228,7 @@ func (d *dialogue) tryEHLO() error {
 
 // greeted goes on from a greeting.
 func (d *dialogue) greeted(c *smtp.Conn, r smtp.Reply) error {
-	d.f.Greeting = strings.Join(r.Lines, "\n")
+	d.f.Greeting = strings.Join(clipLines(r.Lines, maxHello), "\n")
 	protocol := "smtp"
 	if d.implicit {
 		protocol = "smtps"
@@ -276,6 +286,8 @@ func (d *dialogue) hello1(c *smtp.Conn, name string) (*session, smtp.Reply, erro
 			return s, r, nil
 		}
 		s.helos++
+		s.nonMail++
+		s.refused++
 		s.syntax++
 	}
 	r, err := c.Cmd(d.ctx, "HELO "+name)
@@ -324,12 +336,12 @@ func (d *dialogue) notSMTP(c *smtp.Conn, greeting, r smtp.Reply, err error) {
 	if err == nil && r.Code >= 500 {
 		// LMTP has its own greeting command (RFC 2033 4.1).
 		if l, lerr := c.Cmd(d.ctx, "LHLO "+d.hello(c)); lerr == nil && l.Code == 250 {
-			d.f.Protocol, d.f.EHLO, d.f.Note = "lmtp", l.Lines, "it answers LHLO and refuses EHLO and HELO (RFC 2033)"
+			d.f.Protocol, d.f.EHLO, d.f.Note = "lmtp", clipLines(l.Lines, maxHello), "it answers LHLO and refuses EHLO and HELO (RFC 2033)"
 			return
 		}
 	}
 	hangsUp := err != nil && strings.Contains(text, "smtp")
-	if hangsUp || err == nil && r.Code != 0 && (strings.Contains(text, "smtp") || strings.Contains(text, "mail") || r.Enhanced != "" || r.Code/100 == 4) {
+	if hangsUp || err == nil && r.Code != 0 && (strings.Contains(text, "smtp") || strings.Contains(text, "mail") || r.Enhanced() != "" || r.Code/100 == 4) {
 		// It is a mail server that does not like us.
 		d.f.Protocol = "smtp"
 		if d.implicit {
@@ -418,8 +430,8 @@ func (d *dialogue) hello(c *smtp.Conn) string {
 // learn keeps what the first EHLO told, and makes the session the current one.
 func (d *dialogue) learn(s *session, r smtp.Reply) {
 	d.session, d.first = s, s.ext
-	d.f.EHLO = r.Lines
-	for k, v := range s.ext {
+	d.f.EHLO = clipLines(r.Lines, maxHello)
+	for k, v := range smtp.ParseExtensions(smtp.Reply{Lines: d.f.EHLO}) {
 		d.f.Extensions = append(d.f.Extensions, strings.TrimSpace(k+" "+v))
 	}
 	slices.Sort(d.f.Extensions)

@@ -48,7 +48,7 @@ var loopback = func() *discover.Scope {
 func prober() *probe.Prober {
 	return &probe.Prober{
 		Dialer: loopback.Dialer(netip.Addr{}, time.Second), Limiter: ratelimit.New(ratelimit.Rates{}),
-		Limits: smtp.Limits{Greeting: time.Second, Reply: time.Second, Handshake: time.Second},
+		Limits: smtp.Limits{Greeting: time.Second, Reply: time.Second, Handshake: time.Second, Settle: 20 * time.Millisecond},
 		Scan:   "scan-1", Organisation: "Example City", Contact: "netops@city.example",
 		Canary: probe.Canary{Domain: canaryDomain, Key: []byte("key")},
 		HELO:   "scanner.example", Domains: []string{ownDomain}, Senders: []string{"alice@" + ownDomain},

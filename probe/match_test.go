@@ -73,8 +73,8 @@ func TestWithoutEcho(t *testing.T) {
 }
 
 func BenchmarkClassify(b *testing.B) {
-	r := smtp.Reply{Code: 454, Enhanced: "4.7.1", Lines: []string{"4.7.1 <rs-abcdefghijklmnopqrst@example.net>: Relay access denied"}}
-	s := smtp.Reply{Code: 550, Enhanced: "5.1.1", Lines: []string{"5.1.1 <rs-abcdefghijklmnopqrst@example.net>: Recipient address rejected: User unknown in local recipient table"}}
+	r := smtp.Reply{Code: 454, Lines: []string{"4.7.1 <rs-abcdefghijklmnopqrst@example.net>: Relay access denied"}}
+	s := smtp.Reply{Code: 550, Lines: []string{"5.1.1 <rs-abcdefghijklmnopqrst@example.net>: Recipient address rejected: User unknown in local recipient table"}}
 	for b.Loop() {
 		classify(atRcpt, r, false)
 		classify(atRcpt, s, false)

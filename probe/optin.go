@@ -67,7 +67,7 @@ func (d *dialogue) askVRFY() error {
 
 // askHELP asks for help where the greeting did not tell product and version. A session that it ends is not missed.
 func (d *dialogue) askHELP() {
-	if d.session == nil || d.p.Gentle != nil || d.syntax >= maxSyntax || d.nonMail >= maxNonMail || d.known() || d.audit("HELP") != nil {
+	if d.session == nil || d.p.Gentle != nil || d.refused >= d.limit() || d.syntax >= maxSyntax || d.nonMail >= maxNonMail || d.known() || d.audit("HELP") != nil {
 		return
 	}
 	d.nonMail++
@@ -76,18 +76,25 @@ func (d *dialogue) askHELP() {
 		d.cut()
 		return
 	}
+	if !r.Positive() {
+		d.count(r)
+	}
 	if r.Code == 211 || r.Code == 214 {
-		d.f.Help = r.Lines
+		d.f.Help = clipLines(r.Lines, maxHello)
 	}
 }
+
+// mayProxy reports whether a PROXY header may still be tried on a listener that does not greet.
+func (d *dialogue) mayProxy() bool { return !d.proxyTried && d.wants("I6") }
 
 // tryProxy comes again with a PROXY header that names our own address: a listener that waits for a load balancer says
 // nothing to others. It reports whether the listener greeted.
 func (d *dialogue) tryProxy(wait time.Duration) (greeted bool, err error) {
 	local, perr := netip.ParseAddr(d.f.LocalAddr)
-	if perr != nil || !d.wants("I6") {
+	if perr != nil || !d.mayProxy() {
 		return false, nil
 	}
+	d.proxyTried = true
 	d.header = "PROXY " + proxyLine(netip.AddrPortFrom(local, 40000), d.f.Addr)
 	c, r, err := d.greet(wait)
 	if err == nil && r.Code == 220 {
@@ -160,6 +167,10 @@ func (d *dialogue) smuggling(like *Attempt) error {
 			return nil
 		}
 		token := d.p.Canary.Token(d.p.Scan, d.f.Addr.String(), fmt.Sprintf("I11.%d", i+1), d.f.Vantage)
+		if d.f.Others == nil {
+			d.f.Others = make(map[string]string)
+		}
+		d.f.Others[token] = "I11"
 		if ok := d.smuggle(like, token, end); !ok {
 			d.cut() // what state it is in cannot be known
 		}

@@ -39,7 +39,7 @@ type Prober struct {
 
 	// Budget bounds the time spent on one service; 80 s if zero. What is not tried by then is unknown.
 	Budget time.Duration
-	// Connections bounds the connections to one service; 32 if zero.
+	// Connections bounds the connections to one service; 64 if zero: some hang up after every second refusal.
 	Connections int
 	// MailPorts are waited on for a greeting as long as RFC 5321 clients must; others only 10 s.
 	MailPorts []uint16
@@ -70,6 +70,7 @@ const (
 	maxRefusalsSlow = 18 // where a new connection costs a long greeting: Postfix's hard limit is 20
 	maxSyntax       = 3  // syntax errors in one connection
 	maxNonMail      = 9  // RSET, EHLO and the like in one connection
+	maxBarren       = 16 // attempts in a row that the server hung up on, each twice
 	maxHELO         = 3  // EHLO or HELO in one connection
 	slowReply       = 5 * time.Second
 	defaultBudget   = 80 * time.Second
@@ -135,35 +136,44 @@ var (
 
 // dialogue is the work on one opening: at most one connection at a time.
 type dialogue struct {
-	p        *Prober
-	outer    context.Context
-	ctx      context.Context // ends with what is left of the budget
-	stop     context.CancelFunc
-	left     time.Duration // of the budget, at since
-	since    time.Time
-	budget   time.Duration
-	target   discover.Target
-	source   netip.AddrPort // where we come from, if not from the vantage's own
-	header   string         // what must come before the greeting
-	f        Finding
-	ptr      []string
-	names    names
-	implicit bool // the listener speaks TLS from the start
-	needTLS  bool // it wants STARTTLS before anything
-	useHELO  bool // it does not know EHLO
-	startTLS bool // STARTTLS was offered
-	auth     bool // AUTH was offered
-	oneHELO  bool // it takes one EHLO a connection
-	asked    bool // the controls were asked
-	refusals int  // how many refusals this server bears in one connection
+	p          *Prober
+	outer      context.Context
+	ctx        context.Context // ends with what is left of the budget
+	stop       context.CancelFunc
+	left       time.Duration // of the budget, at since
+	since      time.Time
+	budget     time.Duration
+	target     discover.Target
+	source     netip.AddrPort // where we come from, if not from the vantage's own
+	header     string         // what must come before the greeting
+	f          Finding
+	ptr        []string
+	names      names
+	implicit   bool // the listener speaks TLS from the start
+	needTLS    bool // it wants STARTTLS before anything
+	useHELO    bool // it does not know EHLO
+	startTLS   bool // STARTTLS was offered
+	auth       bool // AUTH was offered
+	oneHELO    bool // it takes one EHLO a connection
+	asked      bool // the controls were asked
+	barren     int  // attempts in a row without an answer
+	proxyTried bool // a PROXY header was tried on a listener that did not greet
+	refusals   int  // how many refusals this server bears in one connection
 	// refusedEver counts refusals in all connections; booked are those that the gentle window holds for us.
 	refusedEver, booked int
 	slowest             time.Duration
 	// slowGreeting: a new connection costs a long wait, so each one is used further.
 	slowGreeting bool
-	previous     string // the attempt before the server went away
-	evidence     fingerprint.Evidence
-	first        smtp.Extensions // of the first EHLO
+	replies      int           // bytes of replies kept
+	recent       [4]smtp.Reply // the latest replies, by turns
+	turn         int
+	// patient: it says more than it is asked, so each reply is waited behind. astray are the sessions before that was
+	// known, whose replies may have been mistaken for one another's.
+	patient  bool
+	astray   []int
+	previous string // the attempt before the server went away
+	evidence fingerprint.Evidence
+	first    smtp.Extensions // of the first EHLO
 
 	*session // nil: not connected
 }
@@ -187,7 +197,7 @@ type session struct {
 func (d *dialogue) dial(why string, w way) (*smtp.Conn, error) {
 	limit := d.p.Connections
 	if limit == 0 {
-		limit = 32
+		limit = 64
 	}
 	if d.f.Connections >= limit {
 		return nil, fmt.Errorf("%w after %d connections", errEnough, limit)
@@ -207,11 +217,14 @@ func (d *dialogue) dial(why string, w way) (*smtp.Conn, error) {
 		d.f.LocalAddr = a.AddrPort().Addr().Unmap().String()
 	}
 	limits := d.p.Limits
-	limits.Transcript = max(1<<10, maxEvidence-d.kept())
+	limits.Transcript = max(256, maxEvidence-d.kept())
 	if limits.Transcript > 12<<10 {
 		limits.Transcript = 12 << 10
 	}
 	c := smtp.NewConn(nc, limits)
+	if d.patient {
+		c.Settle()
+	}
 	if w.header != "" {
 		if err := c.Send(d.ctx, w.header); err != nil {
 			d.keep(c)
@@ -221,8 +234,45 @@ func (d *dialogue) dial(why string, w way) (*smtp.Conn, error) {
 	return c, nil
 }
 
-// maxEvidence bounds the transcripts that a finding keeps.
-const maxEvidence = 40 << 10
+// What a finding keeps of what a server says: transcripts, the replies of its attempts, greeting and EHLO.
+const (
+	maxEvidence = 40 << 10
+	maxReplies  = 6 << 10
+	maxHello    = 2 << 10
+)
+
+// clip keeps the start of a text, in memory of its own.
+func clip(s string, n int) string { return strings.Clone(s[:min(len(s), n)]) }
+
+// clipLines keeps the first lines, and the start of the one that no longer fits.
+func clipLines(lines []string, n int) (out []string) {
+	for _, l := range lines {
+		l = clip(l, n)
+		if out, n = append(out, l), n-len(l)-1; n <= 0 {
+			break
+		}
+	}
+	return out
+}
+
+// keepReply cuts a reply to what a finding has room for: 512 bytes, and 120 once there is little.
+func (d *dialogue) keepReply(r smtp.Reply) smtp.Reply {
+	// Most replies are one of a few, over and over.
+	for _, k := range d.recent {
+		if k.Code == r.Code && k.BareLF == r.BareLF && slices.Equal(k.Lines, r.Lines) {
+			return k
+		}
+	}
+	n := 512
+	if d.replies > maxReplies {
+		n = 120
+	}
+	r.Lines = clipLines(r.Lines, n)
+	d.replies += len(r.Text())
+	d.recent[d.turn] = r
+	d.turn = (d.turn + 1) % len(d.recent)
+	return r
+}
 
 func (d *dialogue) kept() int {
 	n := 0
@@ -254,7 +304,11 @@ func (d *dialogue) auditFrom(from netip.AddrPort, vector string) error {
 // keep stores a connection's transcript and closes it.
 func (d *dialogue) keep(c *smtp.Conn) {
 	c.Close()
-	d.f.Sessions = append(d.f.Sessions, Session{Transcript: c.Transcript().String()})
+	if !d.patient && c.Unasked() > 0 {
+		d.patient = true
+		d.astray = append(d.astray, len(d.f.Sessions)+1)
+	}
+	d.f.Sessions = append(d.f.Sessions, Session{Transcript: strings.Clone(c.Transcript().String())}) // without what it was built in
 	d.f.Commands += c.Commands()
 }
 
@@ -369,8 +423,10 @@ func describeTLS(s *tls.ConnectionState, mode string) *TLS {
 	if len(s.PeerCertificates) > 0 {
 		c := s.PeerCertificates[0]
 		sum := sha256.Sum256(c.Raw)
-		t.Subject, t.Issuer, t.NotBefore, t.NotAfter, t.SHA256 = c.Subject.String(), c.Issuer.String(), c.NotBefore, c.NotAfter, hex.EncodeToString(sum[:])
-		t.Names = slices.Clone(firstN(c.DNSNames, 16))
+		t.Subject, t.Issuer, t.NotBefore, t.NotAfter, t.SHA256 = clip(c.Subject.String(), 256), clip(c.Issuer.String(), 256), c.NotBefore, c.NotAfter, hex.EncodeToString(sum[:])
+		for _, n := range firstN(c.DNSNames, 16) {
+			t.Names = append(t.Names, clip(n, 253))
+		}
 		if len(t.Names) == 0 && hostName(c.Subject.CommonName) {
 			t.Names = []string{c.Subject.CommonName}
 		}

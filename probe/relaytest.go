@@ -35,14 +35,15 @@ func (d *dialogue) relayTest() error {
 	}
 	r := &run{tries: make(map[*Attempt]int), settled: make(map[string]bool)}
 	normal, odd, late, beyond := d.plan()
-	for _, s := range slices.Concat(normal, odd, late, beyond) {
-		r.all = append(r.all, s.attempts...)
-	}
+	r.all = d.inOnePlace(slices.Concat(normal, odd, late, beyond))
 	r.normal, r.odd = normal, odd
 	err := d.work(r)
 	if err == nil && !d.needTLS && d.f.Cut == "" {
 		r.normal = late
 		err = d.work(r)
+	}
+	if err == nil {
+		err = d.retryAstray(r)
 	}
 	if err == nil {
 		err = d.retryGreylisted(r)
@@ -63,16 +64,32 @@ func (d *dialogue) relayTest() error {
 	return d.keepAttempts(err, r.all)
 }
 
+// inOnePlace moves the attempts of all steps into the finding, so that they exist once.
+func (d *dialogue) inOnePlace(list []*step) (all []*Attempt) {
+	n := 0
+	for _, s := range list {
+		n += len(s.attempts)
+	}
+	d.f.Attempts = make([]Attempt, 0, n)
+	for _, s := range list {
+		for i, a := range s.attempts {
+			d.f.Attempts = append(d.f.Attempts, *a)
+			s.attempts[i] = &d.f.Attempts[len(d.f.Attempts)-1]
+		}
+		all = append(all, s.attempts...)
+	}
+	return all
+}
+
 // keepAttempts keeps the attempts that were made, and says why others are missing.
 func (d *dialogue) keepAttempts(err error, all []*Attempt) error {
 	missing := 0
-	for _, a := range all {
-		if a.Session != 0 {
-			d.f.Attempts = append(d.f.Attempts, *a)
-		} else if !a.OptIn { // an opt-in row is tried where it is offered
+	d.f.Attempts = slices.DeleteFunc(d.f.Attempts, func(a Attempt) bool {
+		if a.Session == 0 && !a.OptIn { // an opt-in row is tried where it is offered
 			missing++
 		}
-	}
+		return a.Session == 0
+	})
 	if err == nil || errors.Is(err, errStopped) {
 		return err
 	}
@@ -157,7 +174,7 @@ func (d *dialogue) work(r *run) error {
 // last of those that it bears. It hangs up where nothing more fits.
 func (d *dialogue) choose(r *run) (list *[]*step, index int) {
 	s := d.session
-	if s != nil && s.refused < d.limit()-d.reserve(r) {
+	if s != nil && s.syntax < maxSyntax && s.refused < d.limit()-d.reserve(r) {
 		if i := d.nextNormal(r); i >= 0 && (d.introduced(r.normal[i]) || s.helo != d.names.hello || !d.fitsOdd(r)) {
 			return &r.normal, i
 		}
@@ -227,7 +244,7 @@ func (d *dialogue) reserve(r *run) int {
 
 // full reports whether the session bears no more attempts of a step.
 func (d *dialogue) full(r *run, s *step) bool {
-	if s.odd {
+	if s.odd || d.syntax >= maxSyntax {
 		return d.refused >= d.limit() || d.syntax >= maxSyntax
 	}
 	return d.refused >= d.limit()-d.reserve(r)
@@ -278,6 +295,7 @@ func (d *dialogue) transact(r *run, s *step) error {
 			a.Mail = mail
 		}
 		d.count(mail)
+		d.barren = 0
 		s.attempts = nil
 		return nil
 	}
@@ -360,6 +378,7 @@ func (d *dialogue) recipients(r *run, s *step, mail smtp.Reply) (accepted []*Att
 			return nil, true, d.dropped(r, s, err, rcpt)
 		}
 		a.Mail, a.Rcpt = mail, rcpt
+		d.barren = 0
 		if d.startTLS && !d.session.tls && classify(atRcpt, rcpt, d.auth) == tlsNeeded {
 			d.wantTLS(r, s)
 			return nil, true, nil
@@ -394,7 +413,7 @@ func (d *dialogue) again(r *run, s *step, accepted []*Attempt) {
 // begin notes where and when an attempt is made. What an earlier try of it was answered is forgotten.
 func (d *dialogue) begin(a *Attempt) {
 	d.previous = a.Form
-	a.Mail, a.Rcpt, a.Before, a.Barred = smtp.Reply{}, smtp.Reply{}, nil, ""
+	a.Mail, a.Rcpt, a.Before, a.Barred, a.Failure = smtp.Reply{}, smtp.Reply{}, nil, "", ""
 	if d.session.header != d.header {
 		a.Before = []Exchange{{d.session.header, d.greeting}}
 	}
@@ -446,6 +465,7 @@ func (d *dialogue) data(r *run, s *step, accepted []*Attempt) error {
 	}
 	end, err := d.conn.Message(d.ctx, d.p.message(s.from, to, accepted[0].Canary))
 	d.note()
+	end = d.keepReply(end)
 	if err != nil {
 		for _, a := range accepted {
 			a.Failure = "no answer after the message: " + err.Error()
@@ -467,7 +487,7 @@ func (d *dialogue) data(r *run, s *step, accepted []*Attempt) error {
 func (d *dialogue) cmd(line string) (smtp.Reply, error) {
 	r, err := d.conn.Cmd(d.ctx, line)
 	d.note()
-	return r, err
+	return d.keepReply(r), err
 }
 
 func (d *dialogue) note() { d.slowest = max(d.slowest, d.conn.Slowest()) }
@@ -481,6 +501,10 @@ func (d *dialogue) reset() error {
 	}
 	// A server that knows no RSET: another EHLO ends a transaction as well (RFC 5321 4.1.4).
 	d.count(r)
+	if d.helos >= maxHELO || d.nonMail >= maxNonMail {
+		d.hangUp()
+		return nil
+	}
 	return d.sayHELO(d.session.helo)
 }
 
@@ -488,7 +512,10 @@ func (d *dialogue) reset() error {
 func (d *dialogue) count(r smtp.Reply) {
 	d.refused++
 	d.refusedEver++
-	if r.Code >= 500 && r.Code <= 504 || r.Code == 555 || strings.HasPrefix(r.Enhanced, "5.5.") {
+	if c := classify(atRcpt, r, d.auth); c == relayDenied || c == authNeeded {
+		return // MailEnable says 503
+	}
+	if r.Code >= 500 && r.Code <= 504 || r.Code == 555 || strings.HasPrefix(r.Enhanced(), "5.5.") {
 		d.syntax++
 	}
 }
@@ -600,8 +627,37 @@ func (d *dialogue) dropped(r *run, s *step, err error, reply smtp.Reply) error {
 	if r.tries[a] >= 2 {
 		a.Failure = why
 		s.attempts = s.attempts[1:]
+		if d.barren++; d.barren >= maxBarren {
+			return fmt.Errorf("%w after %d attempts in a row without an answer", errEnough, d.barren)
+		}
 	}
 	return nil
+}
+
+// retryAstray makes the attempts again, with patience, that were made in a session where the server said more than it
+// was asked: a reply there may have been another command's. What cannot be made again is unknown.
+func (d *dialogue) retryAstray(r *run) error {
+	if d.session != nil && d.conn.Unasked() > 0 {
+		d.hangUp()
+	}
+	var again []*step
+	settled := make(map[string]bool)
+	for _, a := range r.all {
+		if a.Session != 0 && !slices.Contains(d.astray, a.Session) && a.Verdict() >= Ready {
+			settled[a.Vector[:1]] = true
+		}
+		if a.Session != 0 && slices.Contains(d.astray, a.Session) {
+			a.Failure, a.Barred, a.Data, a.End = "the server says more than it is asked, so replies cannot be told apart", "", smtp.Reply{}, smtp.Reply{}
+			again = d.repeatWith(again, a)
+		}
+	}
+	d.astray = nil
+	if len(again) == 0 {
+		return nil
+	}
+	d.hangUp()
+	d.asked = false // the controls as well
+	return d.work(&run{normal: again, all: r.all, tries: make(map[*Attempt]int), settled: settled})
 }
 
 // retryGreylisted tries plain vectors that got a temporary refusal once more, with the same triplet, later.

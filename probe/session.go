@@ -167,7 +167,10 @@ func (d *dialogue) upgrade(plain *session, s *step, fail func(bool, error) (*ses
 	if after == nil {
 		return fail(false, &helloRefused{r})
 	}
-	after.helos++
+	after.helos += plain.helos
+	after.nonMail += plain.nonMail + 2 // STARTTLS, and the EHLO after it
+	after.refused += plain.refused
+	after.syntax += plain.syntax
 	after.way, after.greeting = s.way, plain.greeting
 	d.auth = d.auth || after.ext.Has("AUTH")
 	return after, false, nil

@@ -104,6 +104,9 @@ func (e *expansion) add(v Vector, source netip.AddrPort, helo, from, to string) 
 		Vector: v.ID, Form: name, HELO: helo, TLS: v.TLS, Canary: t, Route: v.Route, Odd: v.Odd, OptIn: v.OptIn != "",
 		From: fill(from), To: fill(to), Params: v.MailParams,
 	}
+	if i := strings.Index(a.To, t); i >= 0 {
+		a.Canary = a.To[i : i+len(t)] // in one place in memory
+	}
 	a.Forged = from != strings.ReplaceAll(ourFrom, "{C}", e.canary) && v.ID != "S10"
 	s := &step{
 		way: way{tls: v.TLS, header: e.header(v.Header), source: source}, helo: helo, from: a.From, needs: v.Needs,

@@ -165,7 +165,7 @@ type names struct {
 	senders []string // {U}
 	mxNames []string // {M}
 	sink    netip.Addr
-	hello   string   // {H}
+	hello   string // {H}
 	addr    netip.Addr
 	sources []netip.AddrPort // further ones
 }

@@ -30,9 +30,20 @@ func join(findings []probe.Finding, deliveries []probe.Delivery) (arrivals []Arr
 			}
 		}
 	}
+	others := make(map[string]int)
+	for i := range findings {
+		for canary := range findings[i].Others {
+			others[canary] = i
+		}
+	}
 	bounces = make(map[int][]probe.Delivery)
 	for _, d := range inOrder(deliveries) {
 		places := sent[d.Canary]
+		if i, ok := others[d.Canary]; ok {
+			f := &findings[i]
+			arrivals = append(arrivals, Arrival{Delivery: d, Addr: f.Addr, Vector: f.Others[d.Canary], Delay: d.Time.Sub(f.Started)})
+			continue
+		}
 		if len(places) == 0 {
 			unmatched = append(unmatched, d)
 			continue

@@ -47,6 +47,7 @@ func (s *Sink) Serve(l net.Listener) error {
 	server := gosmtp.NewServer(gosmtp.BackendFunc(func(c *gosmtp.Conn) (gosmtp.Session, error) {
 		return &session{sink: s, conn: c}, nil
 	}))
+	server.EnableSMTPUTF8 = true // vector R21
 	server.Domain = s.Name
 	if server.Domain == "" {
 		server.Domain = s.Canary.Domain

@@ -31,6 +31,7 @@ type Limits struct {
 	Greeting   time.Duration // until the greeting is complete: 30 s, as servers hold it back on purpose
 	Reply      time.Duration // until a reply is complete, from the command on: 30 s. A server that drips cannot extend it
 	Handshake  time.Duration // for a TLS handshake: 15 s
+	Settle     time.Duration // behind a reply, where Settle was called: 250 ms
 	LineBytes  int           // 4096
 	ReplyLines int           // 128
 	ReplyBytes int           // 16 KiB
@@ -51,6 +52,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Greeting, 30*time.Second)
 	def(&l.Reply, 30*time.Second)
 	def(&l.Handshake, 15*time.Second)
+	def(&l.Settle, 250*time.Millisecond)
 	size(&l.LineBytes, 4096)
 	size(&l.ReplyLines, 128)
 	size(&l.ReplyBytes, 16<<10)
@@ -73,10 +75,24 @@ var (
 
 // Reply is one reply, all of its lines (RFC 5321 4.2.1).
 type Reply struct {
-	Code     int
-	Enhanced string   // RFC 3463, such as "4.7.1"; empty if there is none
-	Lines    []string // the text of each line, after the code
-	BareLF   bool     // some line ended in LF alone
+	Code   int
+	Lines  []string // the text of each line, after the code
+	BareLF bool     // some line ended in LF alone
+}
+
+// Enhanced is the status code of RFC 3463, such as "4.7.1", or empty if there is none: that of the first line whose class
+// is the code's, as the last code counts where a server changes its mind.
+func (r Reply) Enhanced() (first string) {
+	for _, line := range r.Lines {
+		e := enhanced(line)
+		if e != "" && int(e[0]-'0') == r.Code/100 {
+			return e
+		}
+		if first == "" {
+			first = e
+		}
+	}
+	return first
 }
 
 // Text is the reply's lines, joined by blanks.
@@ -94,15 +110,17 @@ func (r Reply) Positive() bool { return r.Code >= 200 && r.Code < 400 }
 
 // Conn is one connection. It is not safe for concurrent use.
 type Conn struct {
-	nc     net.Conn
-	raw    net.Conn // below TLS
-	limits Limits
-	buf    []byte // read, not yet consumed
-	tls    *tls.ConnectionState
-	log    Transcript
-	mute   bool
-	slow   time.Duration // the longest wait for a reply so far
-	sent   int           // commands
+	nc      net.Conn
+	raw     net.Conn // below TLS
+	limits  Limits
+	buf     []byte // read, not yet consumed
+	tls     *tls.ConnectionState
+	log     Transcript
+	mute    bool
+	slow    time.Duration // the longest wait for a reply so far
+	sent    int           // commands
+	extra   int           // how often something came that was not asked for
+	patient bool          // wait behind each reply for what was not asked for
 }
 
 // NewConn starts a dialogue on a connection that was just opened. It sends nothing.
@@ -123,6 +141,13 @@ func (c *Conn) Slowest() time.Duration { return c.slow }
 
 // Commands is how many commands were sent.
 func (c *Conn) Commands() int { return c.sent }
+
+// Unasked is how often the server said something that was not asked for. Where it is above zero and Settle was not
+// called, a reply may have been taken for the next one's.
+func (c *Conn) Unasked() int { return c.extra }
+
+// Settle lets the connection wait behind each reply for what was not asked for, which is then passed over.
+func (c *Conn) Settle() { c.patient = true }
 
 // TLS is the state of the TLS session, nil before one.
 func (c *Conn) TLS() *tls.ConnectionState { return c.tls }
@@ -151,8 +176,12 @@ func (c *Conn) Cmd(ctx context.Context, line string) (Reply, error) {
 	c.sent++
 	r, err := c.reply(ctx, c.limits.Reply)
 	if err == nil && r.Code == 354 && !strings.EqualFold(line, "DATA") {
-		// The server would take what follows for a message.
+		// The server would take what follows for a message, or this is the reply to an earlier command.
+		c.extra++
 		return Reply{}, fmt.Errorf("%w: 354 to %q", ErrGarbled, truncate(line, 80))
+	}
+	if err == nil && c.patient && !strings.EqualFold(line, "STARTTLS") { // what is behind its reply is the caller's to see
+		c.settle(ctx)
 	}
 	return r, err
 }
@@ -275,6 +304,7 @@ func (c *Conn) Handshake(ctx context.Context, config *tls.Config) error {
 		c.log.note("these are %d bytes in clear behind the reply to STARTTLS", n)
 		return ErrEarly
 	}
+	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.limits.Handshake)
 	defer cancel()
 	c.raw.SetDeadline(time.Now().Add(c.limits.Handshake))
@@ -288,6 +318,13 @@ func (c *Conn) Handshake(ctx context.Context, config *tls.Config) error {
 			return fmt.Errorf("%w: %w", ErrTLS, Plain{rec.RecordHeader[:]})
 		}
 		c.log.note("TLS handshake failed: %v", err)
+		switch fate := c.fate(err); {
+		case outer.Err() != nil: // our own end
+		case errors.Is(fate, ErrSilent):
+			c.log.ends("hang")
+		case errors.Is(fate, ErrClosed):
+			c.log.ends("close")
+		}
 		return fmt.Errorf("%w: %w", ErrTLS, c.fate(err))
 	}
 	c.nc = tc
@@ -314,18 +351,44 @@ func (c *Conn) Close() error {
 // unasked books bytes that came behind a reply, so that they are not taken for the next one.
 func (c *Conn) unasked() {
 	if len(c.buf) > 0 {
+		if !bytes.HasPrefix(c.buf, []byte("421")) { // a last word may come unasked (RFC 5321 3.8)
+			c.extra++
+		}
 		c.log.behind(c.buf)
 		c.buf = nil
 	}
 }
 
-// Quit says QUIT, does not care for the answer beyond a short wait, and closes.
+// settle reads what comes behind a reply without being asked for.
+func (c *Conn) settle(ctx context.Context) {
+	defer c.watch(ctx, c.limits.Settle)()
+	chunk := make([]byte, 1024)
+	for len(c.buf) < c.limits.ReplyBytes {
+		n, err := c.nc.Read(chunk)
+		c.buf = append(c.buf, chunk[:n]...)
+		if err != nil {
+			break // silence, as it should be; an end is seen by the next command
+		}
+	}
+	c.unasked()
+}
+
+// Quit says QUIT, does not care for the answer beyond a short wait, and closes. A reply that is no farewell was meant
+// for an earlier command if another one follows: that counts as unasked.
 func (c *Conn) Quit(ctx context.Context) error {
 	if err := c.write(ctx, []byte("QUIT\r\n"), "QUIT"); err == nil {
-		_, _ = c.reply(ctx, min(2*time.Second, c.limits.Reply))
+		wait := min(2*time.Second, c.limits.Reply)
+		if r, err := c.reply(ctx, wait); err == nil && r.Code != 221 {
+			if _, err := c.reply(ctx, min(wait, quitRest)); err == nil {
+				c.extra++
+			}
+		}
 	}
 	return c.Close()
 }
+
+// quitRest is how long a farewell is waited for behind a reply that is none.
+const quitRest = 500 * time.Millisecond
 
 func (c *Conn) write(ctx context.Context, b []byte, line string) error {
 	if c.mute {
@@ -407,7 +470,7 @@ func (c *Conn) readReply() (Reply, error) {
 			return Reply{}, fmt.Errorf("%w: %q", ErrGarbled, truncate(string(line), 80))
 		}
 		if r.Code != code { // the first line, or a server that changes its mind: the last code counts
-			r.Code, r.Enhanced = code, enhanced(text)
+			r.Code = code
 		}
 		r.Lines = append(r.Lines, text)
 		r.BareLF = r.BareLF || bare
@@ -490,6 +553,9 @@ func parseLine(s string) (code int, last bool, text string, ok bool) {
 func enhanced(text string) string {
 	word, _, _ := strings.Cut(text, " ")
 	word = strings.TrimPrefix(word, "#") // qmail
+	if len(word) > 9 {
+		return ""
+	}
 	parts := strings.Split(word, ".")
 	if len(parts) != 3 || len(parts[0]) != 1 || !strings.Contains("245", parts[0]) {
 		return ""

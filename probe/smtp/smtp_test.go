@@ -158,27 +158,27 @@ func TestReplies(t *testing.T) {
 		{
 			name:   "the last code counts, and its status code too",
 			server: "S: 250-2.1.5 ok\nS: 550 5.7.1 no",
-			want:   smtp.Reply{Code: 550, Enhanced: "5.7.1", Lines: []string{"2.1.5 ok", "5.7.1 no"}},
+			want:   smtp.Reply{Code: 550, Lines: []string{"2.1.5 ok", "5.7.1 no"}},
 		},
 		{
 			name:   "a refusal with a status code on each line",
 			server: "S: 550-5.7.1 no\nS: 550 5.7.1 never",
-			want:   smtp.Reply{Code: 550, Enhanced: "5.7.1", Lines: []string{"5.7.1 no", "5.7.1 never"}},
+			want:   smtp.Reply{Code: 550, Lines: []string{"5.7.1 no", "5.7.1 never"}},
 		},
 		{
 			name:   "a status code on the first line alone",
 			server: "S: 550-5.7.1 no\nS: 550 never",
-			want:   smtp.Reply{Code: 550, Enhanced: "5.7.1", Lines: []string{"5.7.1 no", "never"}},
+			want:   smtp.Reply{Code: 550, Lines: []string{"5.7.1 no", "never"}},
 		},
 		{
 			name:   "qmail's sign before the status code",
 			server: "S: 553 #5.7.1 no",
-			want:   smtp.Reply{Code: 553, Enhanced: "5.7.1", Lines: []string{"#5.7.1 no"}},
+			want:   smtp.Reply{Code: 553, Lines: []string{"#5.7.1 no"}},
 		},
 		{
 			name:   "Exchange Online's long status code",
 			server: "S: 550 5.7.606 no",
-			want:   smtp.Reply{Code: 550, Enhanced: "5.7.606", Lines: []string{"5.7.606 no"}},
+			want:   smtp.Reply{Code: 550, Lines: []string{"5.7.606 no"}},
 		},
 		{
 			name:   "what only looks like a status code",
@@ -810,6 +810,25 @@ func TestReply(t *testing.T) {
 		}
 		if got := tt.r.Positive(); got != tt.positive {
 			t.Errorf("%s: Positive: got %v, want %v", tt.text, got, tt.positive)
+		}
+	}
+}
+
+func TestEnhanced(t *testing.T) {
+	for _, tt := range []struct {
+		reply smtp.Reply
+		want  string
+	}{
+		{smtp.Reply{Code: 550, Lines: []string{"2.1.5 ok", "5.7.1 no"}}, "5.7.1"},
+		{smtp.Reply{Code: 550, Lines: []string{"5.7.1 no", "5.7.0 never"}}, "5.7.1"},
+		{smtp.Reply{Code: 553, Lines: []string{"#5.7.1 no"}}, "5.7.1"},
+		{smtp.Reply{Code: 550, Lines: []string{"5.7.606 no"}}, "5.7.606"},
+		{smtp.Reply{Code: 554, Lines: []string{"4.7.1 no"}}, "4.7.1"},
+		{smtp.Reply{Code: 550, Lines: []string{"5.7.1x no", "1.2.3.4 no", "5.7 no", strings.Repeat("5", 99)}}, ""},
+		{smtp.Reply{}, ""},
+	} {
+		if got := tt.reply.Enhanced(); got != tt.want {
+			t.Errorf("%v: got %q, want %q", tt.reply, got, tt.want)
 		}
 	}
 }

@@ -113,7 +113,7 @@ class Scan:
         where = endpoint(d["ip"], d["port"]) if d.get("ip") and d["type"] in ("finding", "delivery") else None
         if d["type"] == "delivery" and not where:
             self.strays += 1
-        elif d["type"] == "delivery":
+        elif d["type"] == "delivery" and not d.get("bounce"):
             self.delivered.add(where)
         elif d["type"] == "finding" and d.get("state", "open") == "open" and rank(d) >= rank(self.findings.get(where, {})):
             self.findings[where] = d

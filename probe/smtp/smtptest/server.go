@@ -47,6 +47,7 @@ type Server struct {
 	changed   chan struct{}  // closed, and made anew, when a connection ends
 	logged    int            // lines in score.Commands and PerConnection
 	score     Score
+	answers   [][]Answer // by connection
 }
 
 // A Score is what clients did to a Server.
@@ -64,6 +65,9 @@ type Score struct {
 	TLS           int        // handshakes completed
 	Dropped       int        // connections that we ended because a budget was spent
 }
+
+// An Answer is a line of the client and the last line of our first reply to it. The greeting answers an empty line.
+type Answer struct{ Line, Reply string }
 
 // TB is the part of testing.TB that Start needs.
 type TB interface {
@@ -158,6 +162,7 @@ func (s *Server) accept(conn net.Conn) *session {
 	s.score.Connections++
 	if len(s.score.PerConnection) < maxLog {
 		s.score.PerConnection = append(s.score.PerConnection, nil)
+		s.answers = append(s.answers, nil)
 	}
 	if len(s.conns) >= maxConnections {
 		s.score.Dropped++
@@ -224,6 +229,17 @@ func (s *Server) Score() Score {
 	return score
 }
 
+// Answers returns what the lines of each connection got so far.
+func (s *Server) Answers() [][]Answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := slices.Clone(s.answers)
+	for i, answers := range all {
+		all[i] = slices.Clone(answers)
+	}
+	return all
+}
+
 func (s *Server) count(f func(*Score)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,6 +255,14 @@ func (s *Server) logLine(connection int, line string) {
 	s.score.Commands = append(s.score.Commands, line)
 	if connection < len(s.score.PerConnection) {
 		s.score.PerConnection[connection] = append(s.score.PerConnection[connection], line)
+	}
+}
+
+func (s *Server) logAnswer(connection int, a Answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if connection < len(s.answers) && len(s.answers[connection]) < maxLog {
+		s.answers[connection] = append(s.answers[connection], a)
 	}
 }
 

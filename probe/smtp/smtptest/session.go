@@ -329,7 +329,7 @@ func (c *session) follow(s string) {
 		line := strings.TrimSuffix(string(c.reply), "\r")
 		c.reply = c.reply[:0]
 		if code, rest := line[:min(3, len(line))], line[min(3, len(line)):]; isCode(code) && (rest == "" || rest[0] == ' ') {
-			c.replied(code)
+			c.replied(code, line)
 		}
 	}
 }
@@ -339,7 +339,10 @@ func isCode(s string) bool {
 }
 
 // replied is called for each complete reply.
-func (c *session) replied(code string) {
+func (c *session) replied(code, line string) {
+	if !c.answered {
+		c.s.logAnswer(c.number, Answer{c.line, line})
+	}
 	if code[0] >= '4' {
 		c.errors++
 		c.s.count(func(s *Score) { s.Errors++ })
