@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -394,6 +395,9 @@ func (sc *scanning) run(ctx context.Context) error {
 		}
 	})
 	sc.askNames(gentle)
+	if sc.s.Probes >= manyProbes {
+		defer debug.SetGCPercent(debug.SetGCPercent(50))
+	}
 	show := newProgress(sc)
 	queue := make(chan discover.Opening, 1<<14)
 	var work sync.WaitGroup
@@ -414,6 +418,10 @@ func (sc *scanning) run(ctx context.Context) error {
 	}
 	return sc.conclude(wasInterrupted)
 }
+
+// manyProbes at once hold so much memory that collecting it later would double what the process takes: 10,000 are to
+// stay under a gigabyte.
+const manyProbes = 1024
 
 func isClosed(c chan struct{}) bool {
 	select {
