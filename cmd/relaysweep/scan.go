@@ -397,6 +397,9 @@ func (sc *scanning) run(ctx context.Context) error {
 	sc.askNames(gentle)
 	if sc.s.Probes >= manyProbes {
 		defer debug.SetGCPercent(debug.SetGCPercent(50))
+		if os.Getenv("GOMEMLIMIT") == "" {
+			defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryOfMany))
+		}
 	}
 	show := newProgress(sc)
 	queue := make(chan discover.Opening, 1<<14)
@@ -419,9 +422,12 @@ func (sc *scanning) run(ctx context.Context) error {
 	return sc.conclude(wasInterrupted)
 }
 
-// manyProbes at once hold so much memory that collecting it later would double what the process takes: 10,000 are to
-// stay under a gigabyte.
-const manyProbes = 1024
+// manyProbes at once hold so much memory that what is collected late would double what the process takes: 10,000 are to
+// stay under a gigabyte. The limit is a soft one.
+const (
+	manyProbes   = 1024
+	memoryOfMany = 900 << 20
+)
 
 func isClosed(c chan struct{}) bool {
 	select {
