@@ -79,7 +79,7 @@ func (r *Report) openFindings() []string {
 			partly++
 		case f.Protocol == "unknown" && spoken(f):
 			silent++
-		case f.Protocol == "lmtp" || f.Protocol == "qmtp" || f.Protocol == "qmqp":
+		case len(f.Attempts) == 0 && (f.Protocol == "lmtp" || f.Protocol == "qmtp" || f.Protocol == "qmqp"):
 			if !slices.Contains(untested, f.Protocol) {
 				untested = append(untested, f.Protocol)
 			}
@@ -94,11 +94,38 @@ func (r *Report) openFindings() []string {
 	if silent > 0 {
 		out = append(out, fmt.Sprintf("%s said nothing that is known: a mail server that answers some clients only looks the same.", plural(silent, "listener")))
 	}
+	if greeting, n := r.alike(); n >= manyAlike {
+		out = append(out, fmt.Sprintf("%s addresses greet alike (%s): one server behind several addresses, or a proxy on the way that answers for all.", number(n), shorten(greeting, 60)))
+	}
 	if len(untested) > 0 {
 		slices.Sort(untested)
 		out = append(out, strings.ToUpper(strings.Join(untested, ", "))+" listeners are listed and not relay-tested: only SMTP is.")
 	}
 	return out
+}
+
+// manyAlike addresses with one greeting are worth a word: a transparent proxy makes every host look like a mail server.
+const manyAlike = 4
+
+// alike is the greeting that most addresses share, with their number.
+func (r *Report) alike() (greeting string, most int) {
+	seen := make(map[string]map[netip.Addr]bool)
+	for i := range r.Entries {
+		f := &r.Entries[i].Finding
+		if !f.SMTP() || len(f.Names) == 0 { // without a name it says nothing of its own
+			continue
+		}
+		if seen[f.Greeting] == nil {
+			seen[f.Greeting] = make(map[netip.Addr]bool)
+		}
+		seen[f.Greeting][f.Addr.Addr()] = true
+	}
+	for _, g := range sortedKeys(seen) {
+		if n := len(seen[g]); n > most {
+			greeting, most = g, n
+		}
+	}
+	return greeting, most
 }
 
 // openCoverage is about what was not looked at.

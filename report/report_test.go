@@ -279,3 +279,19 @@ func TestPorts(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// A proxy on the way makes every host look like the same mail server.
+func TestGreetAlike(t *testing.T) {
+	var fs []probe.Finding
+	for i := range 5 {
+		f := finding(fmt.Sprintf("198.51.100.%d:25", 10+i), "Postfix", "Postfix", "", "mx.org.example", attempt("S1", "rs-iiiiiiiiiiiiiiiiiiii", ok, denied))
+		f.Greeting = "mx.org.example ESMTP"
+		fs = append(fs, f)
+	}
+	for n, want := range map[int]bool{5: true, 3: false} {
+		text := strings.Join(New(Input{Scan: scan(), Findings: fs[:n]}).Open, "\n")
+		if got := strings.Contains(text, fmt.Sprintf("%d addresses greet alike (mx.org.example ESMTP)", n)); got != want {
+			t.Errorf("%d: got %v, want %v in\n%s", n, got, want, text)
+		}
+	}
+}

@@ -114,7 +114,7 @@ func (t Tally) states() []string {
 	return out
 }
 
-func sortedKeys(m map[string]uint64) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // byPrefix sums coverage rows over the ports, in the order of the rows.
 func byPrefix(rows []discover.CoverageRow) []prefixTally {
