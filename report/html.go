@@ -274,6 +274,9 @@ func findingFacts(e *Entry) []webFact {
 	add("Seen as", raw(f.SeenAs))
 	add("Reached from", raw(f.Source))
 	add("Before the greeting", raw(f.Behind))
+	if home := firstHome(f); home != nil {
+		add("Way home", strings.Join(rawAll(home.Home.Received), " ← "))
+	}
 	add("Relayed mail leaves from", strings.Join(rawAll(e.egress()), ", "))
 	add("Seen from", plain(joinNonEmpty(", ", f.Vantage, f.LocalAddr)))
 	add("Controls", plain(controls(f)))

@@ -234,6 +234,17 @@ type attemptObject struct {
 	Before     []exchangeObject `json:"before,omitempty"`
 	MailParams string           `json:"mail_params,omitempty"`
 	Source     string           `json:"source,omitempty"` // where it came from, if not from the vantage's own address
+	Delivery   *homeObject      `json:"delivery,omitempty"`
+	Bounced    bool             `json:"bounced,omitempty"` // a bounce of its canary came home
+}
+
+// homeObject is how an attempt's canary came home.
+type homeObject struct {
+	Timestamp timestamp `json:"timestamp"`
+	DelayMS   int64     `json:"delay_ms"`
+	Peer      string    `json:"peer"` // the egress: the address that brought it
+	HELO      string    `json:"helo"`
+	Received  []string  `json:"received"`
 }
 
 type exchangeObject struct {
@@ -368,6 +379,10 @@ func attemptOf(a *probe.Attempt, t try) attemptObject {
 		Replies: repliesObject{reply(a.Mail), reply(a.Rcpt), reply(a.Data), reply(a.End)},
 		Verdict: t.verdict, Reason: valid(t.reason), Transcript: a.Transcript(), Canary: a.Canary, Session: a.Session,
 	}
+	if h := a.Home; h != nil {
+		o.Delivery = &homeObject{timestamp(h.Time), h.Time.Sub(a.Sent).Milliseconds(), valid(h.Peer), valid(h.HELO), all(h.Received)}
+	}
+	o.Bounced = a.Bounced
 	o.MailParams, o.Source = valid(a.Params), valid(a.Source)
 	for _, x := range a.Before {
 		o.Before = append(o.Before, exchangeObject{valid(x.Line), reply(x.Reply)})
