@@ -470,7 +470,7 @@ func (c *fuzzConn) say(text string) bool {
 func (s *fuzzServer) prober(port uint16) *probe.Prober {
 	p := prober()
 	p.MailPorts = []uint16{port}
-	p.Limits = smtp.Limits{Greeting: 15 * time.Millisecond, Reply: 15 * time.Millisecond, Handshake: 60 * time.Millisecond}
+	p.Limits = smtp.Limits{Greeting: 15 * time.Millisecond, Reply: 15 * time.Millisecond, Handshake: 60 * time.Millisecond, Settle: 2 * time.Millisecond}
 	p.Connections = 5
 	if s.more(patient) {
 		p.Connections = 16

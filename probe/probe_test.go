@@ -144,7 +144,7 @@ func (s service) prober(port uint16) *probe.Prober {
 		p.MailPorts = []uint16{port}
 	}
 	if s.quick {
-		p.Limits = smtp.Limits{Greeting: 200 * time.Millisecond, Reply: 300 * time.Millisecond, Handshake: 500 * time.Millisecond}
+		p.Limits = smtp.Limits{Greeting: 200 * time.Millisecond, Reply: 300 * time.Millisecond, Handshake: 500 * time.Millisecond, Settle: 20 * time.Millisecond}
 	}
 	return p
 }
