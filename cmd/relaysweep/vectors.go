@@ -66,12 +66,16 @@ func (p *program) vectorTable(table []probe.Vector, ascii bool) error {
 // forms are what a vector writes, a line each.
 func forms(v probe.Vector) string {
 	var out []string
+	if v.Header != "" {
+		out = append(out, v.Header)
+	}
 	for _, h := range v.HELO {
 		out = append(out, "EHLO "+h)
 	}
 	if v.TLS {
 		out = append(out, "STARTTLS")
 	}
+	out = append(out, v.Before...)
 	for _, f := range v.From {
 		out = append(out, strings.TrimSpace("MAIL FROM:<"+f+"> "+v.MailParams))
 	}
