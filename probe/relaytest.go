@@ -541,7 +541,7 @@ func (d *dialogue) noSession(r *run, s *step, err error) error {
 		for _, a := range s.attempts {
 			a.HELO, a.Session, a.Sent = s.helo, max(1, len(d.f.Sessions)), d.p.now()
 			a.Failure = hello.Error()
-			if s.helo != d.names.hello { // the name is the point of the vector
+			if s.helo != d.names.hello && hello.reply.Code >= 500 { // the name is the point of the vector
 				a.Failure, a.Barred = "", hello.Error()
 			}
 		}
