@@ -14,17 +14,10 @@ func (d *dialogue) controls(r *run) error {
 		return nil
 	}
 	d.asked = true
-	for { // each may be refused
-		waited, err := d.gentle(4, true)
-		if err != nil {
-			return err
-		}
-		if !waited {
-			break
-		}
+	if err := d.book(4); err != nil { // each may be refused
+		return err
 	}
-	spent := d.refusedEver
-	defer func() { d.unspent(spent) }()
+	defer d.settle(d.refusedEver)
 	if d.session != nil && (d.refused >= d.limit()-2 || d.nonMail >= maxNonMail-1 || d.syntax >= maxSyntax) {
 		d.hangUp()
 	}

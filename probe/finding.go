@@ -94,6 +94,11 @@ type Exchange struct {
 	Reply smtp.Reply
 }
 
+// forget takes back what an attempt was answered, and says why.
+func (a *Attempt) forget(why string) {
+	a.Mail, a.Rcpt, a.Data, a.End, a.Before, a.Barred, a.Failure = smtp.Reply{}, smtp.Reply{}, smtp.Reply{}, smtp.Reply{}, nil, "", why
+}
+
 func (a *Attempt) mailLine() string {
 	if a.Params != "" {
 		return "MAIL FROM:<" + a.From + "> " + a.Params

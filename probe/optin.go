@@ -110,7 +110,6 @@ func (d *dialogue) tryProxy(wait time.Duration) (greeted bool, err error) {
 
 // hygiene asks for what is no relay and is tried only where it was asked for by name.
 func (d *dialogue) hygiene(r *run) error {
-	d.askHELP()
 	if d.wants("I12") && d.startTLS && d.f.Cut == "" {
 		if err := d.injection(); err != nil {
 			return err

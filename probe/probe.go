@@ -174,6 +174,7 @@ type dialogue struct {
 	previous string // the attempt before the server went away
 	evidence fingerprint.Evidence
 	first    smtp.Extensions // of the first EHLO
+	inTLS    smtp.Extensions // of the latest EHLO after STARTTLS; nil: there was none
 
 	*session // nil: not connected
 }
@@ -213,7 +214,7 @@ func (d *dialogue) dial(why string, w way) (*smtp.Conn, error) {
 		return nil, err
 	}
 	d.f.Connections++
-	if a, ok := nc.LocalAddr().(*net.TCPAddr); ok {
+	if a, ok := nc.LocalAddr().(*net.TCPAddr); ok && w.source == d.source {
 		d.f.LocalAddr = a.AddrPort().Addr().Unmap().String()
 	}
 	limits := d.p.Limits
@@ -301,13 +302,17 @@ func (d *dialogue) auditFrom(from netip.AddrPort, vector string) error {
 	return nil
 }
 
-// keep stores a connection's transcript and closes it.
+// keep stores a connection's transcript and closes it, and notes whether the server said more than it was asked.
 func (d *dialogue) keep(c *smtp.Conn) {
-	c.Close()
+	d.store(c)
 	if !d.patient && c.Unasked() > 0 {
 		d.patient = true
-		d.astray = append(d.astray, len(d.f.Sessions)+1)
+		d.astray = append(d.astray, len(d.f.Sessions))
 	}
+}
+
+func (d *dialogue) store(c *smtp.Conn) {
+	c.Close()
 	d.f.Sessions = append(d.f.Sessions, Session{Transcript: strings.Clone(c.Transcript().String())}) // without what it was built in
 	d.f.Commands += c.Commands()
 }

@@ -49,9 +49,10 @@ func (d *dialogue) qmtp(protocol string) error {
 		d.f.Note += "; not relay-tested, as that takes a message (vector I9)"
 		return nil
 	}
-	if waited, err := d.gentle(1, true); err != nil || waited {
+	if err := d.book(1); err != nil {
 		return err
 	}
+	defer d.settle(d.refusedEver)
 	c, err := d.dial("I9", d.way(false))
 	if err != nil {
 		return d.notReached(err)
@@ -61,6 +62,9 @@ func (d *dialogue) qmtp(protocol string) error {
 	said, err := c.Raw(d.ctx, qmtpPackage(protocol, d.p.message(a.From, nil, token), a.From, a.To), d.greetingWait())
 	d.keep(c)
 	a.Rcpt, a.End, a.Failure = qmtpReply(said, err)
+	if a.Rcpt.Code >= 400 {
+		d.refusedEver++
+	}
 	d.f.Attempts = append(d.f.Attempts, a)
 	return nil
 }

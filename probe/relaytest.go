@@ -17,7 +17,6 @@ import (
 type run struct {
 	normal, odd []*step
 	all         []*Attempt
-	offered     map[string]bool // opt-in vectors that were tried: rows of one id are alternatives
 	tries       map[*Attempt]int
 	settled     map[string]bool // kinds that got their 354 or their canary
 }
@@ -37,31 +36,72 @@ func (d *dialogue) relayTest() error {
 	normal, odd, late, beyond := d.plan()
 	r.all = d.inOnePlace(slices.Concat(normal, odd, late, beyond))
 	r.normal, r.odd = normal, odd
-	err := d.work(r)
-	if err == nil && !d.needTLS && d.f.Cut == "" {
-		r.normal = late
-		err = d.work(r)
+	err := d.inStep(r, d.work(r))
+	if err == nil && d.f.Cut == "" {
+		r.normal = d.secured(late)
+		err = d.inStep(r, d.work(r))
 	}
 	if err == nil {
-		err = d.retryAstray(r)
+		err = d.inStep(r, d.retryGreylisted(r))
 	}
-	if err == nil {
-		err = d.retryGreylisted(r)
-	}
-	if err == nil && !r.settled["S"] && d.f.Cut == "" {
-		for _, s := range beyond {
-			s.tls = s.tls || d.needTLS
+	if err == nil && !r.settled["S"] && d.f.Cut == "" && len(beyond) > 0 {
+		if r.normal, err = d.offered(d.secured(beyond)); err == nil {
+			err = d.inStep(r, d.work(r))
 		}
-		r.normal = beyond
-		err = d.work(r)
 	}
 	if err == nil {
 		err = d.controls(r)
 	}
 	if err == nil {
+		d.askHELP()
 		err = d.hygiene(r)
 	}
 	return d.keepAttempts(err, r.all)
+}
+
+// secured puts steps into TLS where the server wants that before anything. I7 is then what S1 asked already.
+func (d *dialogue) secured(list []*step) []*step {
+	if !d.needTLS {
+		return list
+	}
+	list = slices.DeleteFunc(list, func(s *step) bool { return s.kind == "TLS" })
+	for _, s := range list {
+		s.tls = true
+	}
+	return list
+}
+
+// offered picks the steps that the server offers the extension for, in clear or in TLS. Rows of one id are
+// alternatives: the first is tried.
+func (d *dialogue) offered(list []*step) (out []*step, err error) {
+	needy := slices.ContainsFunc(list, func(s *step) bool { return s.needs != "" && !d.first.Lists(s.needs) })
+	if needy && d.startTLS && d.inTLS == nil { // many offer AUTH after STARTTLS only
+		d.hangUp()
+		if err := d.connect(&step{way: d.way(true), helo: d.names.hello}); errors.Is(err, errStopped) {
+			return nil, err
+		}
+	}
+	for _, s := range list {
+		switch id := s.attempts[0].Vector; {
+		case slices.ContainsFunc(out, func(o *step) bool { return o.attempts[0].Vector == id }):
+			continue
+		case s.needs == "" || d.first.Lists(s.needs):
+		case d.inTLS.Lists(s.needs):
+			s.tls = true
+		default:
+			continue
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// inStep makes sure, after a part of the test, that no reply was taken for another command's.
+func (d *dialogue) inStep(r *run, err error) error {
+	if err != nil {
+		return err
+	}
+	return d.retryAstray(r)
 }
 
 // inOnePlace moves the attempts of all steps into the finding, so that they exist once.
@@ -83,6 +123,11 @@ func (d *dialogue) inOnePlace(list []*step) (all []*Attempt) {
 
 // keepAttempts keeps the attempts that were made, and says why others are missing.
 func (d *dialogue) keepAttempts(err error, all []*Attempt) error {
+	for i := range d.f.Attempts {
+		if a := &d.f.Attempts[i]; slices.Contains(d.astray, a.Session) {
+			a.forget(astrayReason)
+		}
+	}
 	missing := 0
 	d.f.Attempts = slices.DeleteFunc(d.f.Attempts, func(a Attempt) bool {
 		if a.Session == 0 && !a.OptIn { // an opt-in row is tried where it is offered
@@ -244,8 +289,11 @@ func (d *dialogue) reserve(r *run) int {
 
 // full reports whether the session bears no more attempts of a step.
 func (d *dialogue) full(r *run, s *step) bool {
-	if s.odd || d.syntax >= maxSyntax {
-		return d.refused >= d.limit() || d.syntax >= maxSyntax
+	if d.syntax >= maxSyntax {
+		return true
+	}
+	if s.odd {
+		return d.refused >= d.limit()
 	}
 	return d.refused >= d.limit()-d.reserve(r)
 }
@@ -253,11 +301,10 @@ func (d *dialogue) full(r *run, s *step) bool {
 // transact runs one step as far as the connection goes. Attempts that have their answer leave the step; those that the
 // server's limits cut off stay, and are tried in the next connection.
 func (d *dialogue) transact(r *run, s *step) error {
-	if waited, err := d.gentle(1, true); err != nil || waited {
+	if err := d.book(1); err != nil {
 		return err
 	}
-	spent := d.refusedEver
-	defer func() { d.unspent(spent) }()
+	defer d.settle(d.refusedEver)
 	if s.own() {
 		d.hangUp()
 	}
@@ -267,7 +314,7 @@ func (d *dialogue) transact(r *run, s *step) error {
 	if d.session == nil {
 		return nil // the step comes again in a new connection
 	}
-	if ready, err := d.prepare(r, s); err != nil || !ready {
+	if ready, err := d.prepare(s); err != nil || !ready {
 		return err
 	}
 	if s.own() {
@@ -312,30 +359,12 @@ func (d *dialogue) transact(r *run, s *step) error {
 
 // prepare does what a step wants done before MAIL, and notes where its first attempt is made. It reports whether the
 // step can go on in this session.
-func (d *dialogue) prepare(r *run, s *step) (ready bool, err error) {
+func (d *dialogue) prepare(s *step) (ready bool, err error) {
 	a := s.attempts[0]
-	if s.optIn && r.offered[a.Vector] {
-		s.attempts = nil
-		return false, nil
-	}
-	if s.needs != "" && !d.ext.Lists(s.needs) {
-		if s.own() && d.startTLS && !s.tls { // many offer AUTH after STARTTLS only
-			s.tls = true
-			return false, nil
-		}
-		s.attempts = nil
-		return false, nil
-	}
 	if err := d.audit(a.Form); err != nil {
 		return false, err
 	}
 	d.begin(a)
-	if s.optIn {
-		if r.offered == nil {
-			r.offered = make(map[string]bool)
-		}
-		r.offered[a.Vector] = true
-	}
 	for i, line := range s.before {
 		d.nonMail++
 		reply, err := d.cmd(line)
@@ -364,8 +393,8 @@ func (d *dialogue) recipients(r *run, s *step, mail smtp.Reply) (accepted []*Att
 			break
 		}
 		if a != first {
-			if waited, err := d.gentle(1, false); err != nil || waited {
-				return accepted, false, err
+			if !d.bookNow() {
+				return accepted, false, nil // the others wait for their turn
 			}
 			if err := d.audit(a.Form); err != nil {
 				return nil, true, err
@@ -634,29 +663,35 @@ func (d *dialogue) dropped(r *run, s *step, err error, reply smtp.Reply) error {
 	return nil
 }
 
+const astrayReason = "the server says more than it is asked, so replies cannot be told apart"
+
 // retryAstray makes the attempts again, with patience, that were made in a session where the server said more than it
 // was asked: a reply there may have been another command's. What cannot be made again is unknown.
 func (d *dialogue) retryAstray(r *run) error {
 	if d.session != nil && d.conn.Unasked() > 0 {
 		d.hangUp()
 	}
+	if len(d.astray) == 0 {
+		return nil
+	}
 	var again []*step
 	settled := make(map[string]bool)
 	for _, a := range r.all {
-		if a.Session != 0 && !slices.Contains(d.astray, a.Session) && a.Verdict() >= Ready {
-			settled[a.Vector[:1]] = true
-		}
-		if a.Session != 0 && slices.Contains(d.astray, a.Session) {
-			a.Failure, a.Barred, a.Data, a.End = "the server says more than it is asked, so replies cannot be told apart", "", smtp.Reply{}, smtp.Reply{}
-			again = d.repeatWith(again, a)
+		switch {
+		case a.Session == 0:
+		case !slices.Contains(d.astray, a.Session):
+			settled[a.Vector[:1]] = settled[a.Vector[:1]] || a.Verdict() >= Ready
+		default:
+			a.forget(astrayReason)
+			if !a.OptIn && a.Source == "" { // those were made another way than repeat makes them
+				again = d.repeatWith(again, a)
+			}
 		}
 	}
 	d.astray = nil
-	if len(again) == 0 {
-		return nil
-	}
+	// The controls as well.
+	d.asked, d.f.Nonsense, d.f.RandomLocal, d.f.RandomForeign, d.f.OtherIdentity = false, smtp.Reply{}, smtp.Reply{}, smtp.Reply{}, smtp.Reply{}
 	d.hangUp()
-	d.asked = false // the controls as well
 	return d.work(&run{normal: again, all: r.all, tries: make(map[*Attempt]int), settled: settled})
 }
 

@@ -96,7 +96,11 @@ func (d *dialogue) open(s *step) (_ *session, again bool, _ error) {
 	claim := s.header != d.header
 	fail := func(again bool, err error) (*session, bool, error) {
 		d.slowest = max(d.slowest, c.Slowest())
-		d.keep(c)
+		if claim {
+			d.store(c) // where the header was taken for a command, its reply was not asked for
+		} else {
+			d.keep(c)
+		}
 		return nil, again, err
 	}
 	if d.implicit {
@@ -123,6 +127,9 @@ func (d *dialogue) open(s *step) (_ *session, again bool, _ error) {
 	if claim && d.ctx.Err() == nil && (err != nil || opened == nil || opened.helos > 1) {
 		d.useHELO = byHELO
 		return fail(false, &headerRefused{r, err}) // it took the header for a command: the replies are one behind
+	}
+	if claim && c.Unasked() > 0 {
+		return fail(false, &headerRefused{err: errors.New("the server answers it as a command")})
 	}
 	if err != nil {
 		return fail(true, fmt.Errorf("%w: %w", errGone, err))
@@ -172,32 +179,43 @@ func (d *dialogue) upgrade(plain *session, s *step, fail func(bool, error) (*ses
 	after.refused += plain.refused
 	after.syntax += plain.syntax
 	after.way, after.greeting = s.way, plain.greeting
-	d.auth = d.auth || after.ext.Has("AUTH")
+	d.auth, d.inTLS = d.auth || after.ext.Has("AUTH"), after.ext
 	return after, false, nil
 }
 
-// gentle books refusals against the host's window, where the scan is gentle: a server's guard (fail2ban) bans who is
-// refused too often. Where the window is full it hangs up and waits, or, if it may not wait, says that it would.
-func (d *dialogue) gentle(n int, wait bool) (waited bool, err error) {
-	if d.p.Gentle == nil {
-		return false, nil
+// book makes sure that the host may refuse us n times more, where the scan is gentle: a server's guard (fail2ban) bans
+// who is refused too often. Where the window is full it hangs up and waits.
+func (d *dialogue) book(n int) error {
+	for d.p.Gentle != nil {
+		wait := d.p.Gentle.Take(d.f.Addr.Addr(), n, d.p.now())
+		if wait == 0 {
+			d.booked += n
+			return nil
+		}
+		d.hangUp()
+		if err := d.rest(wait); err != nil {
+			return err
+		}
 	}
-	pause := d.p.Gentle.Take(d.f.Addr.Addr(), n, d.p.now())
-	if pause == 0 {
-		d.booked += n
-		return false, nil
-	}
-	if !wait {
-		return true, nil
-	}
-	d.hangUp()
-	return true, d.rest(pause)
+	return nil
 }
 
-// unspent gives back what was booked and not used up since so many refusals.
-func (d *dialogue) unspent(since int) {
+// bookNow books one refusal if that needs no wait.
+func (d *dialogue) bookNow() bool {
+	if d.p.Gentle == nil {
+		return true
+	}
+	if d.p.Gentle.Take(d.f.Addr.Addr(), 1, d.p.now()) > 0 {
+		return false
+	}
+	d.booked++
+	return true
+}
+
+// settle ends what was booked: so many refusals had come before.
+func (d *dialogue) settle(before int) {
 	if d.p.Gentle != nil {
-		d.p.Gentle.Return(d.f.Addr.Addr(), max(0, d.booked-(d.refusedEver-since)))
+		d.p.Gentle.Settle(d.f.Addr.Addr(), d.booked, d.refusedEver-before, d.p.now())
 		d.booked = 0
 	}
 }

@@ -158,7 +158,7 @@ func (f *Finding) classifyPlain(verdict Verdict) (Class, string) {
 		return Sink, "it took the canary, which has not come home: it holds or drops it, or cannot get out: " + f.because(verdict)
 	case f.Suspected() != "":
 		return Relay, f.because(verdict) + "; it takes every address, so it may be a sink: only a delivery can tell"
-	case f.OtherIdentity.Code >= 400:
+	case classify(atRcpt, f.OtherIdentity, false) == relayDenied: // and not greylisted, or its sender refused
 		return Relay, f.because(verdict) + "; it refused another name and sender, so it trusts ours: " + short(f.OtherIdentity)
 	}
 	return Relay, f.because(verdict)

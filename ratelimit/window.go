@@ -15,54 +15,64 @@ type Window struct {
 	per   time.Duration
 
 	mu    sync.Mutex
-	hosts map[netip.Addr][]time.Time // when the events of an address leave the window, soonest first
+	hosts map[netip.Addr]*member
 }
+
+// member is what one address saw, and may see any moment.
+type member struct {
+	pending int         // events that may happen until they are settled
+	leave   []time.Time // when those that happened leave the window, soonest first
+}
+
+// settleWait is how long to wait where only what is not settled yet stands in the way.
+const settleWait = 5 * time.Second
 
 // NewWindow returns a Window that lets every address see at most limit events in any stretch of per.
 func NewWindow(limit int, per time.Duration) *Window {
-	return &Window{limit: limit, per: per, hosts: make(map[netip.Addr][]time.Time)}
+	return &Window{limit: limit, per: per, hosts: make(map[netip.Addr]*member)}
 }
 
-// Limit is how many events an address may see in one window.
-func (w *Window) Limit() int { return w.limit }
-
-// Per is the length of the window.
-func (w *Window) Per() time.Duration { return w.per }
-
-// Take books n events of an address, all or none, and returns 0, or returns how long to wait before it is asked again.
-// More than the limit at once are booked as the limit.
+// Take books n events that may happen to an address, all or none, and returns 0, or returns how long to wait before it
+// is asked again. More than the limit at once are booked as the limit. What is booked must be settled.
 func (w *Window) Take(addr netip.Addr, n int, now time.Time) (wait time.Duration) {
-	addr, n = addr.Unmap().WithZone(""), min(n, w.limit)
+	n = min(n, w.limit)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	events := w.hosts[addr]
-	for len(events) > 0 && !events[0].After(now) {
-		events = events[1:]
+	m := w.member(addr, now)
+	switch over := len(m.leave) + m.pending + n - w.limit; {
+	case over <= 0:
+		m.pending += n
+		return 0
+	case over > len(m.leave) || m.pending > 0 && len(m.leave)+n <= w.limit:
+		return settleWait
+	default:
+		return m.leave[over-1].Sub(now)
 	}
-	if over := len(events) + n - w.limit; over > 0 {
-		w.keep(addr, events)
-		return events[over-1].Sub(now)
-	}
-	for range n {
-		events = append(events, now.Add(w.per))
-	}
-	w.keep(addr, events)
-	return 0
 }
 
-// Return gives back n events, the latest, that did not happen.
-func (w *Window) Return(addr netip.Addr, n int) {
+// Settle ends a booking of n events, of which some happened, the last of them now. They count from now on: an event is
+// seen when it happens, and that may be long after it was booked.
+func (w *Window) Settle(addr netip.Addr, n, happened int, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := w.member(addr, now)
+	m.pending -= min(n, w.limit, m.pending)
+	for range happened {
+		m.leave = append(m.leave, now.Add(w.per))
+	}
+	if m.pending == 0 && len(m.leave) == 0 {
+		delete(w.hosts, addr.Unmap().WithZone(""))
+	}
+}
+
+// member returns an address's member without what has left the window.
+func (w *Window) member(addr netip.Addr, now time.Time) *member {
 	addr = addr.Unmap().WithZone("")
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	events := w.hosts[addr]
-	w.keep(addr, events[:max(0, len(events)-n)])
-}
-
-func (w *Window) keep(addr netip.Addr, events []time.Time) {
-	if len(events) == 0 {
-		delete(w.hosts, addr)
-		return
+	m := w.hosts[addr]
+	if m == nil {
+		m = new(member)
+		w.hosts[addr] = m
 	}
-	w.hosts[addr] = slices.Clip(events)
+	m.leave = slices.DeleteFunc(m.leave, func(t time.Time) bool { return !t.After(now) })
+	return m
 }
