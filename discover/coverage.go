@@ -1,53 +1,418 @@
 package discover
 
 import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"iter"
+	"math/bits"
 	"net/netip"
-	"slices"
+	"os"
 	"sort"
+	"sync"
+	"sync/atomic"
 
 	"go4.org/netipx"
 )
 
-// Coverage counts what a scan looked at, by included prefix and port.
+// Coverage is what a sweep looked at, and what it saw: two bits a target, and a third one where those do not tell. It
+// may live in a file that is mapped into memory, so that it outlives the process, however that ends.
+//
+// Silence is nothing that comes in, so it needs no writing down: a target that has no state is silent once the last
+// pass went over it, and was not attempted before.
 type Coverage struct {
-	scope  *Scope
-	ports  map[uint16]int
-	list   []uint16
-	counts [][len(stateNames)]uint64 // label*ports + port
+	plan   *Plan
+	head   []uint64 // see below
+	low    []uint64 // two bits a target
+	high   []uint64 // one bit a target
+	file   *mapped  // nil: in memory
+	mu     sync.Mutex
+	doubts map[uint16]string
+	why    string // what failed last
 }
 
-// NewCoverage makes the empty coverage of a plan.
+// Words of the head.
+const (
+	headMagic = iota
+	headPlan  // which plan it belongs to
+	headBoot  // of this machine, when it was written
+	headClean // 1: closed in good order
+	headPasses
+	headPass
+	headPosition
+	headSent
+	headOpen
+	headAnswered // targets that answered
+	headLate     // of these, in the second pass and later
+	headWords    = 64
+)
+
+const coverageMagic = 0x7273636f76000001
+
+// The three bits of a target.
+const (
+	codeNone = iota
+	codeOpen
+	codeClosed
+	codeProhibited
+	codeFiltered // told, not concluded
+	codeUnreachable
+	codeFailed
+	codePassed // passed over: it was open before
+)
+
+var (
+	codeOf = [...]uint64{NotAttempted: codeNone, Open: codeOpen, Closed: codeClosed, Filtered: codeFiltered, Prohibited: codeProhibited, Unreachable: codeUnreachable, Failed: codeFailed}
+	// stateOfCode leaves codeNone and codePassed to their readers.
+	stateOfCode = [...]State{codeNone: NotAttempted, codeOpen: Open, codeClosed: Closed, codeProhibited: Prohibited, codeFiltered: Filtered, codeUnreachable: Unreachable, codeFailed: Failed, codePassed: NotAttempted}
+)
+
+// words is how many words hold n targets, each of so many bits.
+func words(n, bits uint64) uint64 { return (n*bits + 63) / 64 }
+
+// NewCoverage makes the empty coverage of a plan, in memory.
 func NewCoverage(p *Plan) *Coverage {
-	c := &Coverage{scope: p.scope, ports: make(map[uint16]int), list: p.ports, counts: make([][len(stateNames)]uint64, len(p.scope.labels)*len(p.ports))}
-	for i, port := range p.ports {
-		c.ports[port] = i
-	}
+	n := p.size()
+	c := &Coverage{plan: p}
+	c.lay(make([]uint64, headWords+words(n, 2)+words(n, 1)))
+	c.head[headMagic], c.head[headPlan], c.head[headPasses] = coverageMagic, p.fingerprint(), 1
 	return c
 }
 
-// Add counts one result.
-func (c *Coverage) Add(a netip.AddrPort, s State) {
-	if n := c.of(a); n != nil {
-		n[s]++
-	}
+func (c *Coverage) lay(all []uint64) {
+	n := c.plan.size()
+	c.head, c.low, c.high = all[:headWords], all[headWords:headWords+words(n, 2)], all[headWords+words(n, 2):]
 }
 
-// Move counts a target that was counted in one state in another: what is open to a further source is open, once.
-func (c *Coverage) Move(a netip.AddrPort, from, to State) {
-	if n := c.of(a); n != nil && n[from] > 0 {
-		n[from]--
-		n[to]++
+// errOtherPlan: the file belongs to another scan.
+var errOtherPlan = errors.New("it belongs to another plan")
+
+// OpenCoverage makes the coverage of a plan in a file, or goes on with the one that is there. Its whole room on disk is
+// taken at once, so that a full disk is an error before anything is sent.
+func OpenCoverage(p *Plan, name string) (*Coverage, error) {
+	n := p.size()
+	size := int(8 * (headWords + words(n, 2) + words(n, 1)))
+	m, err := openMapped(name, size)
+	if err != nil {
+		return nil, fmt.Errorf("the scan's state cannot be stored: %w", err)
 	}
+	c := &Coverage{plan: p, file: m}
+	c.lay(m.words)
+	boot := bootID()
+	switch {
+	case c.head[headMagic] == 0:
+	case c.head[headMagic] != coverageMagic || c.head[headPlan] != p.fingerprint():
+		m.close()
+		return nil, fmt.Errorf("%s: %w", name, errOtherPlan)
+	case c.head[headClean] == 0 && c.head[headBoot] != boot:
+		clear(m.words) // the machine went down, and what reached the disk is not known: look again
+	}
+	if c.head[headPasses] == 0 {
+		c.head[headPasses] = 1
+	}
+	c.head[headMagic], c.head[headPlan], c.head[headBoot], c.head[headClean] = coverageMagic, p.fingerprint(), boot, 0
+	return c, nil
 }
 
-// of is where a target is counted; nil outside the plan.
-func (c *Coverage) of(a netip.AddrPort) *[len(stateNames)]uint64 {
-	label := c.scope.label(a.Addr())
-	port, ok := c.ports[a.Port()]
-	if label < 0 || !ok {
+// Close closes the file, if there is one.
+func (c *Coverage) Close() error {
+	if c.file == nil {
 		return nil
 	}
-	return &c.counts[label*len(c.list)+port]
+	err := c.file.sync()
+	if err == nil {
+		c.head[headClean] = 1
+		err = c.file.sync()
+	}
+	c.head, c.low, c.high = nil, nil, nil
+	return errors.Join(err, c.file.close())
+}
+
+// Sync brings the states to disk.
+func (c *Coverage) Sync() error {
+	if c.file == nil {
+		return nil
+	}
+	return c.file.sync()
+}
+
+// bootID tells one run of this machine from another; 0 where it cannot be told.
+func bootID() uint64 {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return 0
+	}
+	h := fnv.New64a()
+	h.Write(b)
+	return h.Sum64()
+}
+
+// fingerprint tells plans apart.
+func (p *Plan) fingerprint() uint64 {
+	h := fnv.New64a()
+	var b []byte
+	for _, v := range []uint64{p.shard, p.shards, p.order.n, p.behind.n, p.order.keys[0]} {
+		b = binary.BigEndian.AppendUint64(b, v)
+	}
+	for _, port := range p.ports {
+		b = binary.BigEndian.AppendUint16(b, port)
+	}
+	for _, s := range []*Scope{p.scope, p.wide} {
+		if s == nil {
+			continue
+		}
+		for _, r := range s.ranges {
+			b = append(b, r.from.AsSlice()...)
+			b = append(b, r.to.AsSlice()...)
+		}
+	}
+	h.Write(b)
+	return h.Sum64()
+}
+
+// Plan is what it covers.
+func (c *Coverage) Plan() *Plan { return c.plan }
+
+// code reads the bits of a target.
+func (c *Coverage) code(index uint64) uint64 {
+	v := atomic.LoadUint64(&c.low[index/32]) >> (index % 32 * 2) & 3
+	return v | atomic.LoadUint64(&c.high[index/64])>>(index%64)&1<<2
+}
+
+// swap writes the bits of a target, and returns what they were. Two that swap one target's bits at once may see each
+// other's halves, so each target has one writer at a time.
+func (c *Coverage) swap(index, code uint64) (old uint64) {
+	old = replace(&c.low[index/32], index%32*2, 3, code&3)
+	word := &c.high[index/64]
+	if code>>2 != atomic.LoadUint64(word)>>(index%64)&1 { // most never touch this page
+		return old | replace(word, index%64, 1, code>>2)<<2
+	}
+	return old | code&4
+}
+
+func replace(word *uint64, shift, mask, bits uint64) (old uint64) {
+	for {
+		was := atomic.LoadUint64(word)
+		if atomic.CompareAndSwapUint64(word, was, was&^(mask<<shift)|bits<<shift) {
+			return was >> shift & mask
+		}
+	}
+}
+
+// note writes down what a target showed.
+func (c *Coverage) note(index uint64, s State) {
+	if old := c.swap(index, codeOf[s]); s == Open && old != codeOpen {
+		atomic.AddUint64(&c.head[headOpen], 1)
+	}
+}
+
+// Set writes down what a target showed. It changes nothing where the target is not in the plan.
+func (c *Coverage) Set(a netip.AddrPort, s State) {
+	if i, ok := c.plan.indexOf(a); ok {
+		c.note(i, s)
+	}
+}
+
+// State is what a target showed.
+func (c *Coverage) State(a netip.AddrPort) State {
+	i, ok := c.plan.indexOf(a)
+	if !ok {
+		return NotAttempted
+	}
+	return c.state(i, c.Swept())
+}
+
+// state is what a target showed, where the last pass went over it or not.
+func (c *Coverage) state(index uint64, swept bool) State {
+	code := c.code(index)
+	if code == codeNone && swept {
+		return Filtered
+	}
+	return stateOfCode[code]
+}
+
+// cursor is how far the sweep is: all positions below have been asked in this pass, counted from 0.
+func (c *Coverage) cursor() (pass, position uint64) {
+	return atomic.LoadUint64(&c.head[headPass]), atomic.LoadUint64(&c.head[headPosition])
+}
+
+func (c *Coverage) advance(pass, position uint64) {
+	if old, _ := c.cursor(); old != pass { // so that no moment shows the new position with the old pass
+		atomic.StoreUint64(&c.head[headPosition], 0)
+		atomic.StoreUint64(&c.head[headPass], pass)
+	}
+	atomic.StoreUint64(&c.head[headPosition], position)
+}
+
+// settled is the position below which silence is an answer.
+func (c *Coverage) settled() uint64 {
+	pass, position := c.cursor()
+	switch passes := atomic.LoadUint64(&c.head[headPasses]); {
+	case pass >= passes:
+		return c.plan.Len()
+	case pass == passes-1:
+		return position
+	}
+	return 0
+}
+
+// Swept reports whether the last pass went over all targets.
+func (c *Coverage) Swept() bool { return c.settled() == c.plan.Len() }
+
+// Looked is how many targets have been asked in this pass.
+func (c *Coverage) Looked() uint64 {
+	_, position := c.cursor()
+	return position
+}
+
+// Passes is the number of the pass that is under way, from 1, and of how many.
+func (c *Coverage) Passes() (pass, of int) {
+	n, _ := c.cursor()
+	passes := atomic.LoadUint64(&c.head[headPasses])
+	return int(min(n+1, passes)), int(passes)
+}
+
+// Sent is how many packets or handshakes left for targets.
+func (c *Coverage) Sent() uint64 { return atomic.LoadUint64(&c.head[headSent]) }
+
+func (c *Coverage) addSent(n int) { atomic.AddUint64(&c.head[headSent], uint64(n)) }
+
+// Opened is how many targets are open.
+func (c *Coverage) Opened() uint64 { return atomic.LoadUint64(&c.head[headOpen]) }
+
+// Openings are the targets that are open, in the order of the plan's numbers.
+func (c *Coverage) Openings() iter.Seq[netip.AddrPort] {
+	return func(yield func(netip.AddrPort) bool) {
+		n := c.plan.size()
+		for w := range c.low {
+			v := atomic.LoadUint64(&c.low[w])
+			if v&^(v>>1)&0x5555555555555555 == 0 { // no 01 in it
+				continue
+			}
+			for i := uint64(w) * 32; i < min(n, uint64(w+1)*32); i++ {
+				if c.code(i) == codeOpen && !yield(c.plan.endpoint(i)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// States are all targets with what they showed, in the order of the plan.
+func (c *Coverage) States() iter.Seq2[netip.AddrPort, State] {
+	return func(yield func(netip.AddrPort, State) bool) {
+		settled := c.settled()
+		for position := range c.plan.Len() {
+			i := c.plan.index(position)
+			if !yield(c.plan.endpoint(i), c.state(i, position < settled)) {
+				return
+			}
+		}
+	}
+}
+
+// answered books an answer for the estimate of what was missed.
+func (c *Coverage) answered(late bool) {
+	atomic.AddUint64(&c.head[headAnswered], 1)
+	if late {
+		atomic.AddUint64(&c.head[headLate], 1)
+	}
+}
+
+// ExpectedMissed estimates how many open targets lost every packet: if a packet or its answer is lost with probability
+// p, which what answered only later tells, one of n passes loses p^n of them.
+func (c *Coverage) ExpectedMissed() float64 {
+	answered, late := atomic.LoadUint64(&c.head[headAnswered]), atomic.LoadUint64(&c.head[headLate])
+	passes := atomic.LoadUint64(&c.head[headPasses])
+	if answered == 0 {
+		return 0
+	}
+	missed := float64(c.Opened())
+	for range passes {
+		missed *= float64(late) / float64(answered)
+	}
+	return missed
+}
+
+// Ahead are the targets that nothing is known of yet, in the order of the plan. It is the whole of a Sweeper that asks
+// one after the other: a target that was yielded counts as asked when the next one is taken.
+func (c *Coverage) Ahead() iter.Seq[Target] {
+	return func(yield func(Target) bool) {
+		c.begin(1)
+		for _, position := c.cursor(); position < c.plan.Len(); position++ {
+			i := c.plan.index(position)
+			if c.code(i) == codeNone {
+				t, err := c.plan.scope.Target(c.plan.endpoint(i))
+				if err != nil || !yield(t) {
+					return
+				}
+				if c.code(i) == codeNone {
+					return // it was not asked
+				}
+			}
+			c.advance(0, position+1)
+		}
+	}
+}
+
+// begin begins a sweep, or goes on with one, in so many passes. What failed is tried again.
+func (c *Coverage) begin(passes uint64) {
+	atomic.StoreUint64(&c.head[headPasses], passes)
+	if pass, _ := c.cursor(); pass > passes {
+		c.advance(passes-1, 0)
+	}
+	again := false
+	for w := range c.high {
+		for v := atomic.LoadUint64(&c.high[w]); v != 0; v &= v - 1 {
+			if i := uint64(w)*64 + uint64(bits.TrailingZeros64(v)); c.code(i) == codeFailed {
+				c.swap(i, codeNone)
+				again = true
+			}
+		}
+	}
+	if again {
+		c.advance(passes-1, 0)
+	}
+}
+
+// Pass writes down that a target is not to be tried: it was open before.
+func (c *Coverage) Pass(a netip.AddrPort) {
+	if i, ok := c.plan.indexOf(a); ok {
+		c.swap(i, codePassed)
+	}
+}
+
+// Forget has a target looked at again.
+func (c *Coverage) Forget(a netip.AddrPort) {
+	if i, ok := c.plan.indexOf(a); ok {
+		c.swap(i, codeNone)
+		c.advance(min(c.head[headPass], c.head[headPasses]-1), 0)
+	}
+}
+
+// fail keeps why a target failed.
+func (c *Coverage) fail(why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.why = why
+}
+
+// Trouble is why a target failed last, or nothing.
+func (c *Coverage) Trouble() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.why
+}
+
+// Doubt says why silence on a port cannot be believed: it counts as not attempted then.
+func (c *Coverage) Doubt(port uint16, why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.doubts == nil {
+		c.doubts = make(map[uint16]string)
+	}
+	c.doubts[port] = why
 }
 
 // CoverageRow is one prefix and port. The counts add up to the prefix's addresses.
@@ -69,56 +434,149 @@ func (r CoverageRow) Looked() uint64 {
 	return r.Open + r.Closed + r.Filtered + r.Prohibited + r.Unreachable
 }
 
-// Rows lists the coverage. What was never reported counts as not attempted: excluded addresses for that reason, the
-// rest as interrupted.
+// tally is the codes of one row, and what has none: silent are those that the last pass went over, ahead the others.
+type tally struct {
+	codes        [8]uint64
+	silent, ours uint64 // ours: the targets of our shard
+}
+
+// Rows lists the coverage by included prefix and port.
 func (c *Coverage) Rows() []CoverageRow {
-	var rows []CoverageRow
-	for l, prefix := range c.scope.labels {
-		addresses := prefixLen(prefix)
-		in := c.scope.countIn(prefix)
-		for i, port := range c.list {
-			n := c.counts[l*len(c.list)+i]
-			r := CoverageRow{Prefix: prefix, Port: port, Open: n[Open], Closed: n[Closed], Filtered: n[Filtered], Prohibited: n[Prohibited], Unreachable: n[Unreachable], Failed: n[Failed]}
-			r.NotAttempted = addresses - r.Looked() - r.Failed
-			r.Reasons = make(map[string]uint64)
-			if addresses > in {
-				r.Reasons["excluded"] = addresses - in
+	p := c.plan
+	list := make([]tally, len(p.scope.labels)*len(p.ports))
+	whole := c.Swept() && p.shards == 1
+	c.eachIn(p.scope, p.ports, 0, func(label, port int, code uint64) {
+		t := &list[label*len(p.ports)+port]
+		t.codes[code]++
+		if whole {
+			t.ours++
+		}
+	})
+	rest := make(map[[2]int]*tally) // of AllPorts: by label and port
+	if p.wide != nil {
+		c.eachIn(p.wide, p.rest, p.order.n, func(label, port int, code uint64) {
+			t := rest[[2]int{label, port}]
+			if t == nil {
+				t = new(tally)
+				rest[[2]int{label, port}] = t
 			}
-			if left := r.NotAttempted - (addresses - in); left > 0 {
-				r.Reasons["interrupted"] = left
+			t.codes[code]++
+			if whole {
+				t.ours++
 			}
-			rows = append(rows, r)
+		})
+	}
+	if whole {
+		for i := range list {
+			list[i].silent = list[i].codes[codeNone]
+		}
+		for _, t := range rest {
+			t.silent = t.codes[codeNone]
+		}
+	} else {
+		c.count(list, rest)
+	}
+	return c.rows(list, rest)
+}
+
+// count goes over the order to tell which targets are ours, and which of the silent the last pass went over.
+func (c *Coverage) count(list []tally, rest map[[2]int]*tally) {
+	p, settled := c.plan, c.settled()
+	for position := range p.Len() {
+		i := p.index(position)
+		var t *tally
+		if i < p.order.n {
+			n := uint64(len(p.ports))
+			t = &list[uint64(p.scope.spanAt(i/n).label)*n+i%n]
+		} else {
+			n := uint64(len(p.rest))
+			t = rest[[2]int{p.wide.spanAt((i - p.order.n) / n).label, int((i - p.order.n) % n)}]
+		}
+		t.ours++
+		if position < settled && c.code(i) == codeNone {
+			t.silent++
+		}
+	}
+}
+
+// eachIn goes over the targets of one block.
+func (c *Coverage) eachIn(s *Scope, ports []uint16, first uint64, count func(label, port int, code uint64)) {
+	i := first
+	for k, r := range s.ranges {
+		end := s.total
+		if k+1 < len(s.ranges) {
+			end = s.ranges[k+1].before
+		}
+		for range end - r.before {
+			for port := range ports {
+				count(r.label, port, c.code(i))
+				i++
+			}
+		}
+	}
+}
+
+func (c *Coverage) rows(list []tally, rest map[[2]int]*tally) (rows []CoverageRow) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.plan
+	for l, prefix := range p.scope.labels {
+		for k, port := range p.ports {
+			rows = append(rows, c.row(prefix, port, prefixLen(prefix), p.scope.countIn(prefix), &list[l*len(p.ports)+k]))
+		}
+		if p.wide == nil {
+			continue
+		}
+		// Of the further ports only the chosen hosts are asked for.
+		in := p.wide.countIn(prefix)
+		for k, port := range p.rest {
+			if t := rest[[2]int{l, k}]; t != nil {
+				rows = append(rows, c.row(prefix, port, in, in, t))
+			}
 		}
 	}
 	return rows
 }
 
-// Complete reports whether every target in scope was looked at.
+// row is one row: of so many addresses, of which so many are not excluded.
+func (c *Coverage) row(prefix netip.Prefix, port uint16, addresses, in uint64, t *tally) CoverageRow {
+	n := t.codes
+	r := CoverageRow{
+		Prefix: prefix, Port: port, Open: n[codeOpen], Closed: n[codeClosed], Filtered: n[codeFiltered] + t.silent,
+		Prohibited: n[codeProhibited], Unreachable: n[codeUnreachable], Failed: n[codeFailed], Reasons: make(map[string]uint64),
+	}
+	if why := c.doubts[port]; why != "" && r.Filtered > 0 {
+		r.Reasons[why] = r.Filtered
+		r.Filtered = 0
+	}
+	r.NotAttempted = addresses - r.Looked() - r.Failed
+	if addresses > in {
+		r.Reasons["excluded"] = addresses - in
+	}
+	if in > t.ours {
+		r.Reasons["other-shard"] = in - t.ours
+	}
+	left := r.NotAttempted
+	for _, n := range r.Reasons {
+		left -= n
+	}
+	if left > 0 {
+		r.Reasons["interrupted"] = left
+	}
+	return r
+}
+
+// Complete reports whether every target of the plan was looked at.
 func (c *Coverage) Complete() bool {
 	for _, r := range c.Rows() {
-		if r.Failed > 0 || r.Reasons["interrupted"] > 0 {
+		for why, n := range r.Reasons {
+			if n > 0 && why != "excluded" && why != "other-shard" {
+				return false
+			}
+		}
+		if r.Failed > 0 {
 			return false
 		}
-	}
-	return true
-}
-
-// Counts returns the raw counts, to be kept and given to Restore when a scan resumes.
-func (c *Coverage) Counts() [][]uint64 {
-	var out [][]uint64
-	for _, n := range c.counts {
-		out = append(out, append([]uint64(nil), n[:]...))
-	}
-	return out
-}
-
-// Restore sets the counts of an earlier part of the same scan. It changes nothing where they do not fit.
-func (c *Coverage) Restore(counts [][]uint64) bool {
-	if len(counts) != len(c.counts) || slices.ContainsFunc(counts, func(n []uint64) bool { return len(n) != len(stateNames) }) {
-		return false
-	}
-	for i, n := range counts {
-		copy(c.counts[i][:], n)
 	}
 	return true
 }

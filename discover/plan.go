@@ -7,12 +7,20 @@ import (
 	"slices"
 )
 
+// MaxTargets bounds a plan: 2 bits for each are kept.
+const MaxTargets = 1 << 33
+
 // Plan is the order in which a scan visits its targets: every address of the scope on every port, exactly once, in an
 // order that a seed decides. A position in it is a number, so that a scan resumes from one.
 type Plan struct {
-	scope *Scope
-	ports []uint16
-	order permutation
+	scope  *Scope
+	ports  []uint16
+	order  permutation
+	wide   *Scope // hosts of which all ports are tried, after the others; nil: none
+	rest   []uint16
+	behind permutation // the order of those
+	shard  uint64      // of shards: every shards-th position from shard on is ours
+	shards uint64
 }
 
 // NewPlan makes the plan of a scan. A port that is named twice is tried once.
@@ -24,11 +32,59 @@ func NewPlan(s *Scope, ports []uint16, seed uint64) (*Plan, error) {
 	if ports[0] == 0 {
 		return nil, fmt.Errorf("port 0 cannot be scanned: ports run from 1 to 65535")
 	}
-	return &Plan{scope: s, ports: ports, order: newPermutation(s.Len()*uint64(len(ports)), seed)}, nil
+	p := &Plan{scope: s, ports: ports, order: newPermutation(s.Len()*uint64(len(ports)), seed), shards: 1}
+	return p, p.check()
 }
 
+func (p *Plan) check() error {
+	if n := p.size(); n > MaxTargets {
+		return fmt.Errorf("%d addresses on %d ports are more than %d targets: scan them in parts", p.scope.Len(), len(p.ports), uint64(MaxTargets))
+	}
+	return nil
+}
+
+// AllPorts returns the plan with all 65,535 ports of some hosts of its scope. The ports that all hosts share come
+// first, so that a host with many does not keep the others waiting.
+func (p Plan) AllPorts(hosts []Entry) (*Plan, error) {
+	chosen, err := parseAll(hosts, parseEntry)
+	if err != nil {
+		return nil, err
+	}
+	if p.wide, err = p.scope.part(chosen); err != nil {
+		return nil, fmt.Errorf("%s: %w", hosts[0].Where, err)
+	}
+	p.rest = nil
+	for port := uint16(1); port != 0; port++ {
+		if _, listed := slices.BinarySearch(p.ports, port); !listed {
+			p.rest = append(p.rest, port)
+		}
+	}
+	p.behind = newPermutation(p.wide.Len()*uint64(len(p.rest)), p.order.keys[0])
+	return &p, p.check()
+}
+
+// Shard returns the i-th of n parts, i from 1 to n. Each target is in exactly one of them.
+func (p Plan) Shard(i, n uint64) (*Plan, error) {
+	if i < 1 || i > n {
+		return nil, fmt.Errorf("shard %d/%d does not exist: the first is 1/%d, the last %d/%d", i, n, n, n, n)
+	}
+	p.shard, p.shards = i-1, n
+	if p.Len() == 0 {
+		return nil, fmt.Errorf("shard %d/%d is empty: there are %d targets", i, n, p.size())
+	}
+	return &p, nil
+}
+
+// size is the number of targets in all shards.
+func (p *Plan) size() uint64 { return p.order.n + p.behind.n }
+
 // Len is the number of targets.
-func (p *Plan) Len() uint64 { return p.order.n }
+func (p *Plan) Len() uint64 {
+	if p.shard >= p.size() {
+		return 0
+	}
+	return (p.size() - p.shard + p.shards - 1) / p.shards
+}
 
 // Scope is where the targets lie.
 func (p *Plan) Scope() *Scope { return p.scope }
@@ -38,21 +94,57 @@ func (p *Plan) Ports() []uint16 { return p.ports }
 
 // At is the target at a position from 0 to Len()-1. The gate is asked anew.
 func (p *Plan) At(position uint64) (Target, error) {
-	i := p.order.at(position)
-	n := uint64(len(p.ports))
-	return p.scope.Target(netip.AddrPortFrom(p.scope.at(i/n), p.ports[i%n]))
+	return p.scope.Target(p.endpoint(p.index(position)))
 }
 
-// permutation is a keyed bijection of 0..n-1: a balanced Feistel network over the next even number of bits, walked
-// until the value falls below n. The walk takes fewer than four steps on average, as the domain is below 4n.
+// index is the number of the target at a position. Targets are numbered by address, then by port; those that only the
+// hosts of AllPorts have come behind all others.
+func (p *Plan) index(position uint64) uint64 {
+	i := position*p.shards + p.shard
+	if i < p.order.n {
+		return p.order.at(i)
+	}
+	return p.order.n + p.behind.at(i-p.order.n)
+}
+
+// endpoint is the target with a number.
+func (p *Plan) endpoint(index uint64) netip.AddrPort {
+	scope, ports := p.scope, p.ports
+	if index >= p.order.n {
+		index -= p.order.n
+		scope, ports = p.wide, p.rest
+	}
+	n := uint64(len(ports))
+	return netip.AddrPortFrom(scope.at(index/n), ports[index%n])
+}
+
+// indexOf is the number of a target, if it is in the plan, whichever its shard.
+func (p *Plan) indexOf(a netip.AddrPort) (index uint64, ok bool) {
+	if k, listed := slices.BinarySearch(p.ports, a.Port()); listed {
+		i, ok := p.scope.place(a.Addr())
+		return i*uint64(len(p.ports)) + uint64(k), ok
+	}
+	if p.wide == nil {
+		return 0, false
+	}
+	k, listed := slices.BinarySearch(p.rest, a.Port())
+	i, ok := p.wide.place(a.Addr())
+	return p.order.n + i*uint64(len(p.rest)) + uint64(k), ok && listed
+}
+
+// permutation is a keyed bijection of 0..n-1: a Feistel network of four rounds over the bits that n-1 has, whose halves
+// may differ by a bit, walked until the value falls below n. The walk takes fewer than two steps on average.
 type permutation struct {
-	n    uint64
-	half uint
-	keys [6]uint64
+	n         uint64
+	bits      uint // of the lower half
+	low, high uint64
+	keys      [4]uint64
 }
 
 func newPermutation(n, seed uint64) permutation {
-	p := permutation{n: n, half: max(1, uint(bits.Len64(max(n, 2)-1)+1)/2)}
+	width := max(2, uint(bits.Len64(max(n, 1)-1)))
+	p := permutation{n: n, bits: width / 2}
+	p.low, p.high = 1<<p.bits-1, 1<<(width-p.bits)-1
 	for i := range p.keys {
 		seed += 0x9e3779b97f4a7c15
 		p.keys[i] = mix(seed)
@@ -60,17 +152,23 @@ func newPermutation(n, seed uint64) permutation {
 	return p
 }
 
-func (p permutation) at(i uint64) uint64 {
-	mask := uint64(1)<<p.half - 1
+func (p *permutation) at(i uint64) uint64 {
 	for {
-		l, r := i>>p.half, i&mask
-		for _, k := range p.keys {
-			l, r = r, l^(mix(r^k)&mask)
-		}
-		if i = l<<p.half | r; i < p.n {
+		l, h := i&p.low, i>>p.bits
+		h ^= scatter(l^p.keys[0]) & p.high
+		l ^= scatter(h^p.keys[1]) & p.low
+		h ^= scatter(l^p.keys[2]) & p.high
+		l ^= scatter(h^p.keys[3]) & p.low
+		if i = h<<p.bits | l; i < p.n {
 			return i
 		}
 	}
+}
+
+// scatter is the round function: the upper half of a product depends on all bits.
+func scatter(x uint64) uint64 {
+	x *= 0xd6e8feb86659fd93
+	return x ^ x>>32
 }
 
 // mix is the finaliser of SplitMix64.

@@ -11,9 +11,11 @@ package discover
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/big"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"sort"
@@ -52,10 +54,11 @@ type Scope struct {
 	excluded []netip.Prefix
 }
 
-// span is a run of addresses with the number of addresses before it.
+// span is a run of addresses of one label, with the number of addresses before it.
 type span struct {
 	from, to netip.Addr
 	before   uint64
+	label    int
 }
 
 // Target is one address and port that may be touched. Only a Scope makes one.
@@ -103,6 +106,29 @@ func NewScope(spec Spec) (*Scope, error) {
 	return newScope(chosen, excluded, spec)
 }
 
+// part is the part of a scope that some entries name.
+func (s *Scope) part(chosen []parsed) (*Scope, error) {
+	wanted, err := build(chosen)
+	if err != nil {
+		return nil, err
+	}
+	var b netipx.IPSetBuilder
+	b.AddSet(s.set)
+	b.Intersect(wanted)
+	set, err := b.IPSet()
+	if err != nil {
+		return nil, err
+	}
+	out := &Scope{set: set, labels: s.labels, excluded: s.excluded}
+	for _, r := range set.Ranges() {
+		out.addSpans(r)
+	}
+	if out.total == 0 {
+		return nil, errors.New("none of these addresses lies in the scope")
+	}
+	return out, nil
+}
+
 func newScope(chosen, excluded []parsed, spec Spec) (*Scope, error) {
 	var b netipx.IPSetBuilder
 	for _, p := range chosen {
@@ -131,8 +157,7 @@ func newScope(chosen, excluded []parsed, spec Spec) (*Scope, error) {
 		if !ok || n > MaxAddresses-s.total { // s.total+n may not fit
 			return nil, fmt.Errorf("the scope holds more than %d addresses (an IPv4 /8): scan it in parts, and name IPv6 hosts one by one or in prefixes of /112 and longer", MaxAddresses)
 		}
-		s.ranges = append(s.ranges, span{r.From(), r.To(), s.total})
-		s.total += n
+		s.addSpans(r)
 	}
 	if s.total == 0 {
 		where := "exclude"
@@ -142,6 +167,21 @@ func newScope(chosen, excluded []parsed, spec Spec) (*Scope, error) {
 		return nil, fmt.Errorf("%s: the exclusions leave nothing of the scope: take one away", where)
 	}
 	return s, nil
+}
+
+// addSpans adds a range, cut where one label ends and the next begins.
+func (s *Scope) addSpans(r netipx.IPRange) {
+	for from := r.From(); ; {
+		label := s.label(from)
+		to := slices.MinFunc([]netip.Addr{r.To(), netipx.PrefixLastIP(s.labels[label])}, netip.Addr.Compare)
+		n, _ := rangeLen(netipx.IPRangeFrom(from, to))
+		s.ranges = append(s.ranges, span{from, to, s.total, label})
+		s.total += n
+		if to == r.To() {
+			return
+		}
+		from = to.Next()
+	}
 }
 
 // Contains reports whether an address may be touched.
@@ -177,8 +217,30 @@ func (s *Scope) Excluded() []netip.Prefix { return slices.Clone(s.excluded) }
 
 // at returns the i-th address.
 func (s *Scope) at(i uint64) netip.Addr {
-	k := sort.Search(len(s.ranges), func(k int) bool { return s.ranges[k].before > i }) - 1
-	return addrAdd(s.ranges[k].from, i-s.ranges[k].before)
+	r := s.spanAt(i)
+	return addrAdd(r.from, i-r.before)
+}
+
+// spanAt returns the span of the i-th address.
+func (s *Scope) spanAt(i uint64) *span {
+	k := 0
+	for n := len(s.ranges); n > 1; { // the last that begins at i or before
+		half := n / 2
+		if s.ranges[k+half].before <= i {
+			k += half
+		}
+		n -= half
+	}
+	return &s.ranges[k]
+}
+
+// place is the inverse of at.
+func (s *Scope) place(a netip.Addr) (i uint64, ok bool) {
+	k := sort.Search(len(s.ranges), func(k int) bool { return a.Less(s.ranges[k].from) }) - 1
+	if k < 0 || s.ranges[k].to.Less(a) || a.BitLen() != s.ranges[k].from.BitLen() || a.Zone() != "" {
+		return 0, false
+	}
+	return s.ranges[k].before + addrDiff(a, s.ranges[k].from), true
 }
 
 // label returns the index of the included prefix that holds an address, or -1.
@@ -238,19 +300,24 @@ func rangeLen(r netipx.IPRange) (uint64, bool) {
 	return n.Uint64(), n.IsUint64()
 }
 
-// addrAdd is a + n.
+// addrAdd is a + n, which lies in the same family.
 func addrAdd(a netip.Addr, n uint64) netip.Addr {
-	b := a.As16()
-	for i := 15; i >= 0 && n > 0; i-- {
-		n += uint64(b[i])
-		b[i] = byte(n)
-		n >>= 8
-	}
-	out := netip.AddrFrom16(b)
 	if a.Is4() {
-		return out.Unmap()
+		b := a.As4()
+		binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])+uint32(n))
+		return netip.AddrFrom4(b)
 	}
-	return out
+	b := a.As16()
+	low, carry := bits.Add64(binary.BigEndian.Uint64(b[8:]), n, 0)
+	binary.BigEndian.PutUint64(b[8:], low)
+	binary.BigEndian.PutUint64(b[:], binary.BigEndian.Uint64(b[:])+carry)
+	return netip.AddrFrom16(b)
+}
+
+// addrDiff is a - b, where that is less than 2^64.
+func addrDiff(a, b netip.Addr) uint64 {
+	x, y := a.As16(), b.As16()
+	return binary.BigEndian.Uint64(x[8:]) - binary.BigEndian.Uint64(y[8:])
 }
 
 func comparePrefix(a, b netip.Prefix) int {

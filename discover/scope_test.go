@@ -52,9 +52,9 @@ func TestScopes(t *testing.T) {
 			s := mustScope(t, c.spec)
 			var ranges, prefixes []string
 			total := uint64(0)
-			for _, r := range s.ranges {
-				ranges = append(ranges, fmt.Sprintf("%v-%v", r.from, r.to))
-				n, _ := rangeLen(netipx.IPRangeFrom(r.from, r.to))
+			for _, r := range s.set.Ranges() {
+				ranges = append(ranges, fmt.Sprintf("%v-%v", r.From(), r.To()))
+				n, _ := rangeLen(r)
 				total += n
 			}
 			for _, p := range s.Prefixes() {

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -48,33 +48,27 @@ func (s *State) UnmarshalText(b []byte) error {
 	return fmt.Errorf("unknown state %q", b)
 }
 
-// Result is what one target answered.
-type Result struct {
-	Position uint64
-	Target   Target
-	State    State
-	Reason   string // what told us: "reset", "no answer in 3s", an errno
-	// Passed: Skip asked to pass it over, or its address is of another family than the source. Nothing was sent.
-	Passed bool
-	// Plain: it opened to a further source, and to the vantage's own as well when that was tried once more.
-	Plain bool
-}
-
 // Opening is a target that answered from a vantage: the firewall let us through and something listens.
 type Opening struct {
 	Target  Target
 	Vantage string
 	Source  netip.AddrPort // the further source that it opened to; zero: the vantage's own
+	// Hollow: the answer to our SYN had a window of zero and no options, as SYN proxies answer for every port.
+	Hollow bool
 }
 
-// Sweeper tries the targets of a plan from a position on. The sequence ends when all were tried, or soon after ctx is
-// done; what was under way then is still reported. A caller that stops reading stops the work.
+// Sweeper tries the targets of a coverage that it knows nothing of yet, and writes down there what they show. It yields
+// those that are open as they are found. The sequence ends when all were tried, or soon after ctx is done; what was
+// under way then is still written down. A caller that stops reading stops the work. An error is the last of the
+// sequence: we could not look any further.
 type Sweeper interface {
-	Sweep(ctx context.Context, plan *Plan, from uint64) iter.Seq[Result]
+	Sweep(ctx context.Context, cov *Coverage) iter.Seq2[Opening, error]
 }
 
-// Connect is the Sweeper that needs no rights: it completes a TCP handshake and closes it.
+// Connect is the Sweeper that needs no rights: it completes a TCP handshake and closes it. It runs on every system, with
+// a goroutine for each handshake under way.
 type Connect struct {
+	Vantage  string
 	Limiter  *ratelimit.Limiter
 	Timeout  time.Duration // for one handshake; 3 s if zero, in which the kernel sends a second SYN
 	InFlight int           // handshakes at once; 256 if zero
@@ -82,101 +76,153 @@ type Connect struct {
 	// From is a further source to sweep from; zero: the vantage's own. What opens to it is tried once more from the
 	// vantage's own, so that a packet that was lost is not taken for a rule.
 	From netip.AddrPort
-	// Skip passes targets over; nil: none.
-	Skip func(position uint64, t Target) bool
 	// Before is called before each send, e.g. to write the audit log; from is zero for the vantage's own source. An
 	// error stops the sweep.
 	Before func(t Target, from netip.AddrPort) error
 }
 
+func (c *Connect) timeout() time.Duration { return cmp.Or(c.Timeout, 3*time.Second) }
+
 // Sweep implements Sweeper.
-func (c *Connect) Sweep(ctx context.Context, plan *Plan, from uint64) iter.Seq[Result] {
-	timeout, workers := c.Timeout, c.InFlight
-	if timeout == 0 {
-		timeout = 3 * time.Second
-	}
-	if workers == 0 {
-		workers = 256
-	}
-	if left := plan.Len() - min(from, plan.Len()); uint64(workers) > left {
-		workers = int(left)
-	}
-	return func(yield func(Result) bool) {
-		ctx, stop := context.WithCancel(ctx)
-		results := make(chan Result, workers)
-		var next atomic.Uint64
-		next.Store(from)
+func (c *Connect) Sweep(ctx context.Context, cov *Coverage) iter.Seq2[Opening, error] {
+	return func(yield func(Opening, error) bool) {
+		ctx, stop := context.WithCancelCause(ctx)
+		cov.begin(1)
+		plan := cov.plan
+		todo := newFrontier(cov)
+		workers := int(min(uint64(cmp.Or(c.InFlight, 256)), plan.Len()-todo.next))
+		found := make(chan Opening, workers)
 		var wg sync.WaitGroup
 		for range workers {
 			wg.Go(func() {
-				for {
-					// A position that was taken is always reported, so that the results have no holes.
-					if ctx.Err() != nil {
+				for ctx.Err() == nil {
+					position, ok := todo.take()
+					if !ok {
 						return
 					}
-					position := next.Add(1) - 1
-					if position >= plan.Len() {
+					if !c.look(ctx, stop, cov, position, found) {
 						return
 					}
-					results <- c.try(ctx, stop, plan, position, timeout)
+					todo.done(position)
 				}
 			})
 		}
-		go func() { wg.Wait(); close(results) }()
+		go func() { wg.Wait(); close(found) }()
 		defer func() {
-			stop()
-			for range results {
+			stop(nil)
+			for range found {
 			}
 		}()
-		for r := range results {
-			if !yield(r) {
+		for o := range found {
+			if !yield(o, nil) {
 				return
 			}
+		}
+		if err := context.Cause(ctx); err != nil && !errors.Is(err, ctx.Err()) {
+			yield(Opening{}, err)
 		}
 	}
 }
 
-func (c *Connect) try(ctx context.Context, stop func(), plan *Plan, position uint64, timeout time.Duration) Result {
-	r := Result{Position: position}
-	var err error
-	if r.Target, err = plan.At(position); err != nil {
-		r.State, r.Reason = NotAttempted, err.Error()
-		return r
+// frontier hands out positions, and moves the coverage's cursor over those that are done without a hole.
+type frontier struct {
+	mu     sync.Mutex
+	cov    *Coverage
+	next   uint64 // to be handed out
+	behind uint64 // all below are done
+	ahead  map[uint64]bool
+}
+
+func newFrontier(cov *Coverage) *frontier {
+	_, position := cov.cursor()
+	return &frontier{cov: cov, next: position, behind: position, ahead: make(map[uint64]bool)}
+}
+
+// take hands out the next position whose target is not known yet.
+func (f *frontier) take() (uint64, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.next < f.cov.plan.Len() {
+		position := f.next
+		f.next++
+		if f.cov.code(f.cov.plan.index(position)) == codeNone {
+			return position, true
+		}
+		f.finish(position)
 	}
-	if !SourceFits(c.From, r.Target.addr.Addr()) || c.Skip != nil && c.Skip(position, r.Target) {
-		r.State, r.Reason, r.Passed = NotAttempted, "passed over", true
-		return r
+	return 0, false
+}
+
+func (f *frontier) done(position uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.finish(position)
+}
+
+func (f *frontier) finish(position uint64) {
+	f.ahead[position] = true
+	for f.ahead[f.behind] {
+		delete(f.ahead, f.behind)
+		f.behind++
 	}
-	r.State, r.Reason = c.handshake(ctx, stop, plan, r.Target, c.From, timeout)
-	if r.State == Open && c.From != (netip.AddrPort{}) {
-		again, _ := c.handshake(ctx, stop, plan, r.Target, netip.AddrPort{}, timeout)
-		r.Plain = again == Open
+	f.cov.advance(0, f.behind)
+}
+
+// look tries one target and writes down what it shows. It reports false if it was not tried.
+func (c *Connect) look(ctx context.Context, stop func(error), cov *Coverage, position uint64, found chan<- Opening) bool {
+	index := cov.plan.index(position)
+	t, err := cov.plan.scope.Target(cov.plan.endpoint(index))
+	if err != nil {
+		stop(err) // the plan and the gate disagree: nothing more is sent
+		return false
 	}
-	return r
+	if !SourceFits(c.From, t.addr.Addr()) {
+		cov.swap(index, codePassed)
+		return true
+	}
+	state, reason := c.handshake(ctx, stop, cov, t, c.From)
+	switch state {
+	case NotAttempted:
+		return false
+	case Failed:
+		cov.fail(reason)
+	case Open:
+		o := Opening{Target: t, Vantage: c.Vantage, Source: c.From}
+		if c.From != (netip.AddrPort{}) {
+			if again, _ := c.handshake(ctx, stop, cov, t, netip.AddrPort{}); again == Open {
+				o.Source = netip.AddrPort{}
+			}
+		}
+		found <- o
+	}
+	cov.note(index, state)
+	return true
 }
 
 // handshake tries one target from one source.
-func (c *Connect) handshake(ctx context.Context, stop func(), plan *Plan, t Target, from netip.AddrPort, timeout time.Duration) (state State, reason string) {
+func (c *Connect) handshake(ctx context.Context, stop func(error), cov *Coverage, t Target, from netip.AddrPort) (state State, reason string) {
 	// Local trouble is never a verdict on the target: wait for the limiter again and retry.
 	for range 5 {
 		if err := c.Limiter.Wait(ctx, t.addr.Addr()); err != nil {
 			return NotAttempted, "interrupted"
 		}
-		if err := plan.scope.permit(t.addr.Addr()); err != nil {
+		if err := cov.plan.scope.permit(t.addr.Addr()); err != nil {
+			stop(err)
 			return NotAttempted, err.Error()
 		}
 		if c.Before != nil {
 			if err := c.Before(t, from); err != nil {
-				stop()
-				return Failed, err.Error()
+				stop(err)
+				return NotAttempted, err.Error()
 			}
 		}
+		cov.addSent(1)
 		local, err := localEnd(c.Source, from, t.addr.Addr())
 		if err != nil {
-			state, reason = stateOf(err, timeout) // the routing table knows no way
+			state, reason = stateOf(err, c.timeout()) // the routing table knows no way
 		} else {
 			// A handshake that was begun is finished even when the scan is interrupted.
-			state, reason = connect(t.addr, local, timeout)
+			state, reason = connect(t.addr, local, c.timeout())
 		}
 		if state != Failed {
 			break

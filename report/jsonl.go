@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -453,22 +454,22 @@ func (j *jsonl) coverage(c discover.CoverageRow) coverageObject {
 
 type endObject struct {
 	head
-	Exit           int    `json:"exit"`
-	Complete       bool   `json:"complete"`
-	Targets        uint64 `json:"targets"`
-	Sent           uint64 `json:"sent"`
-	Openings       uint64 `json:"openings"`
-	Findings       int    `json:"findings"`
-	ExpectedMissed int    `json:"expected_missed"` // approved services that were not found; none were read
-	DurationMS     int64  `json:"duration_ms"`
-	Interrupted    bool   `json:"interrupted"`
-	Resume         string `json:"resume"`
+	Exit           int     `json:"exit"`
+	Complete       bool    `json:"complete"`
+	Targets        uint64  `json:"targets"`
+	Sent           uint64  `json:"sent"`
+	Openings       uint64  `json:"openings"`
+	Findings       int     `json:"findings"`
+	ExpectedMissed float64 `json:"expected_missed"` // openings that lost every packet, as the loss that was seen lets expect
+	DurationMS     int64   `json:"duration_ms"`
+	Interrupted    bool    `json:"interrupted"`
+	Resume         string  `json:"resume"`
 }
 
 func (j *jsonl) end() endObject {
 	s := &j.r.Scan
 	o := endObject{
-		head: j.head("end", s.Vantage, s.Ended), Exit: s.Exit, Complete: s.Complete, Targets: s.Targets, Sent: s.Sent,
+		head: j.head("end", s.Vantage, s.Ended), Exit: s.Exit, Complete: s.Complete, Targets: s.Targets, Sent: s.Sent, ExpectedMissed: math.Round(s.ExpectedMissed*100) / 100,
 		Openings: max(j.r.Totals.Coverage.Open, uint64(len(j.r.Entries))), Findings: len(j.r.Entries), Interrupted: s.Interrupted, Resume: s.Resume,
 	}
 	if !s.Started.IsZero() && !s.Ended.IsZero() {

@@ -36,23 +36,25 @@ type Scan struct {
 	Vantage      string
 	Zone         string // of the firewall that the vantage lies in
 	Engine       string // connect, syn
-	Inside       bool   // the vantage lies inside: what relays for it may do so by design, and ranks one step lower
-	Scope        []netip.Prefix
-	Excluded     []netip.Prefix
-	Ports        []uint16
-	Rate         Rate
-	Seed         uint64
-	StopAt       probe.Verdict // probe.Ready if probe.Unknown, as the Prober has it
-	CanaryDomain string        // empty: none is configured
-	Started      time.Time
-	Ended        time.Time
-	Complete     bool
-	Exit         int
-	Targets      uint64
-	Sent         uint64
-	Interrupted  bool
-	Resume       string // the command that goes on with it
-	Notes        []string
+	// ExpectedMissed estimates the openings that lost every packet.
+	ExpectedMissed float64
+	Inside         bool // the vantage lies inside: what relays for it may do so by design, and ranks one step lower
+	Scope          []netip.Prefix
+	Excluded       []netip.Prefix
+	Ports          []uint16
+	Rate           Rate
+	Seed           uint64
+	StopAt         probe.Verdict // probe.Ready if probe.Unknown, as the Prober has it
+	CanaryDomain   string        // empty: none is configured
+	Started        time.Time
+	Ended          time.Time
+	Complete       bool
+	Exit           int
+	Targets        uint64
+	Sent           uint64
+	Interrupted    bool
+	Resume         string // the command that goes on with it
+	Notes          []string
 }
 
 func (s *Scan) stopAt() probe.Verdict {

@@ -19,7 +19,7 @@ import (
 )
 
 // journal keeps what a scan learnt, so that nothing found is lost and the scan can go on after any end. It is a file
-// that only grows; an opening and a finding are on disk before the next is begun.
+// that only grows; a finding is on disk before the next is begun.
 type journal struct {
 	mu  sync.Mutex
 	dir string
@@ -31,27 +31,9 @@ type entry struct {
 	Opening  *netip.AddrPort `json:"opening,omitempty"`
 	Source   string          `json:"source,omitempty"` // of an opening: the further source that it opened to
 	Pass     int             `json:"pass,omitempty"`   // of an opening: the pass that found it
+	Hollow   bool            `json:"hollow,omitempty"` // of an opening: see discover.Opening
 	Finding  *probe.Finding  `json:"finding,omitempty"`
 	Delivery *probe.Delivery `json:"delivery,omitempty"`
-	Progress *progress       `json:"progress,omitempty"`
-}
-
-// progress says that all positions below Position have an answer, and what those answers add up to.
-type progress struct {
-	Position uint64      `json:"position"`
-	Pass     int         `json:"pass,omitempty"` // 0: from the vantage's own source; n: from the n-th further one
-	Counts   [][]uint64  `json:"counts"`
-	Passes   []passCount `json:"passes,omitempty"` // of the further sources that were begun
-	Sent     uint64      `json:"sent"`             // handshakes, those beyond Position too
-}
-
-// passCount is what the sweep from one further source showed, of targets that were not open before.
-type passCount struct {
-	Tried  uint64 `json:"tried"`
-	Open   uint64 `json:"open"`             // to it alone
-	Plain  uint64 `json:"plain,omitempty"`  // open, and then from the vantage's own source as well
-	Failed uint64 `json:"failed,omitempty"` // our own trouble
-	Reason string `json:"reason,omitempty"` // the last one's
 }
 
 // past is what a journal says of an earlier part of a scan.
@@ -59,7 +41,6 @@ type past struct {
 	openings   []opened
 	findings   []probe.Finding
 	deliveries []probe.Delivery
-	progress   progress
 }
 
 // opened is an opening of an earlier part of a scan.
@@ -67,6 +48,7 @@ type opened struct {
 	addr   netip.AddrPort
 	source netip.AddrPort
 	pass   int
+	hollow bool
 	probed bool
 }
 
@@ -202,7 +184,7 @@ func (j *journal) read() (*past, error) {
 			if index[*e.Opening] > 0 {
 				continue
 			}
-			o := opened{addr: *e.Opening, pass: e.Pass}
+			o := opened{addr: *e.Opening, pass: e.Pass, hollow: e.Hollow}
 			if e.Source != "" {
 				if o.source, err = discover.ParseSource(e.Source); err != nil {
 					return nil, fmt.Errorf("%s:%d: %w", j.f.Name(), n, err)
@@ -217,14 +199,13 @@ func (j *journal) read() (*past, error) {
 			p.findings = append(p.findings, *e.Finding)
 		case e.Delivery != nil:
 			p.deliveries = append(p.deliveries, *e.Delivery)
-		case e.Progress != nil:
-			p.progress = *e.Progress
 		}
 	}
 	return p, j.f.Truncate(good)
 }
 
-// add writes one line. Findings, openings and deliveries are safe on disk when it returns.
+// add writes one line. Findings and deliveries are safe on disk when it returns. An opening outlives this process at
+// once; if the machine goes down, its coverage begins anew and finds it again.
 func (j *journal) add(e entry) error {
 	b, err := json.Marshal(e)
 	if err != nil {
@@ -235,7 +216,7 @@ func (j *journal) add(e entry) error {
 	if _, err := j.f.Write(append(b, '\n')); err != nil {
 		return fmt.Errorf("the scan's state could not be stored: %w", err)
 	}
-	if e.Progress != nil {
+	if e.Opening != nil {
 		return nil
 	}
 	return j.f.Sync()
@@ -278,7 +259,35 @@ func (a *audit) write(t discover.Target, from netip.AddrPort, vector string) err
 	if a.err != nil {
 		return a.err
 	}
-	b, err := json.Marshal(auditLine{time.Now().UTC(), a.scan, a.vantage, t.String(), discover.SourceText(from), vector})
+	return a.line(auditLine{time.Now().UTC(), a.scan, a.vantage, t.String(), discover.SourceText(from), vector})
+}
+
+// auditRun is a run of packets: those to the targets at the positions From to To-1 of the plan, whose order the seed
+// decides. relaysweep discover --dry-run prints them in that order.
+type auditRun struct {
+	Time    time.Time `json:"time"`
+	Scan    string    `json:"scan"`
+	Vantage string    `json:"vantage"`
+	Vector  string    `json:"vector"` // "syn"
+	Seed    uint64    `json:"seed"`
+	Pass    int       `json:"pass"` // from the second on only what was silent
+	From    uint64    `json:"from"`
+	To      uint64    `json:"to"`
+}
+
+// positions notes a run of packets before it is sent.
+func (a *audit) positions(seed uint64, pass int, from, to uint64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.err != nil {
+		return a.err
+	}
+	return a.line(auditRun{time.Now().UTC(), a.scan, a.vantage, "syn", seed, pass, from, to})
+}
+
+// line writes one line. It is called with the lock held.
+func (a *audit) line(v any) error {
+	b, err := json.Marshal(v)
 	if err == nil {
 		_, err = a.f.Write(append(b, '\n'))
 	}
@@ -297,130 +306,3 @@ func (a *audit) failed() error {
 
 // Close closes the file.
 func (a *audit) Close() error { return a.f.Close() }
-
-// ledger turns results that come in any order into progress without holes, pass by pass: first from the vantage's own
-// source, then from each further one.
-type ledger struct {
-	cov     *discover.Coverage // of what is booked
-	seen    *seen              // nil where there is no further source
-	pass    int
-	next    uint64 // all below are booked in this pass
-	passes  []passCount
-	waiting map[uint64]discover.Result
-}
-
-func newLedger(cov *discover.Coverage, at progress) *ledger {
-	return &ledger{cov: cov, pass: at.Pass, next: at.Position, passes: at.Passes, waiting: make(map[uint64]discover.Result)}
-}
-
-// add books a result. What was not attempted leaves a hole, at which progress stops.
-func (l *ledger) add(r discover.Result) {
-	if r.State == discover.NotAttempted && !r.Passed {
-		return
-	}
-	l.waiting[r.Position] = r
-	for {
-		r, ok := l.waiting[l.next]
-		if !ok {
-			return
-		}
-		delete(l.waiting, l.next)
-		l.book(l.cov, r)
-		switch {
-		case l.pass > 0:
-			l.passes[l.pass-1].add(r)
-		case l.seen != nil:
-			l.seen.add(r.State)
-		}
-		l.next++
-	}
-}
-
-// book counts a result in a coverage. A target is counted once: what opens to a further source was counted before, in
-// the state that the vantage's own source saw.
-func (l *ledger) book(cov *discover.Coverage, r discover.Result) {
-	switch {
-	case l.pass == 0:
-		cov.Add(r.Target.AddrPort(), r.State)
-	case r.State == discover.Open:
-		cov.Move(r.Target.AddrPort(), l.seen.at(r.Position), discover.Open)
-	}
-}
-
-// begin turns to the next pass.
-func (l *ledger) begin() {
-	l.pass, l.next = l.pass+1, 0
-	l.passes = append(l.passes, passCount{})
-	clear(l.waiting)
-}
-
-func (l *ledger) progress(sent uint64) *progress {
-	return &progress{Position: l.next, Pass: l.pass, Counts: l.cov.Counts(), Passes: l.passes, Sent: sent}
-}
-
-func (c *passCount) add(r discover.Result) {
-	switch {
-	case r.Passed:
-		return
-	case r.State == discover.Failed:
-		c.Failed++
-		c.Reason = r.Reason
-	case r.State == discover.Open && r.Plain:
-		c.Plain++
-	case r.State == discover.Open:
-		c.Open++
-	}
-	c.Tried++
-}
-
-// seen is a file with the state of each target from the vantage's own source, a byte for each position: the passes from
-// further sources ask it, after a resume too, and it may be too large for memory.
-type seen struct {
-	f   *os.File
-	end int64  // of what is written
-	buf []byte // what comes behind it
-	err error
-}
-
-func openSeen(dir string, at progress) (*seen, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "states"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	s := &seen{f: f, end: int64(at.Position)}
-	if at.Pass > 0 {
-		info, err := f.Stat()
-		if err != nil {
-			f.Close()
-			return nil, err
-		}
-		s.end = info.Size()
-	}
-	return s, nil
-}
-
-func (s *seen) add(state discover.State) { s.buf = append(s.buf, byte(state)) }
-
-// at is what the target at a position was seen as.
-func (s *seen) at(position uint64) discover.State {
-	var b [1]byte
-	if _, err := s.f.ReadAt(b[:], int64(position)); err != nil && s.err == nil {
-		s.err = fmt.Errorf("the scan's state could not be read: %w", err)
-	}
-	return discover.State(b[0])
-}
-
-// flush writes what was added. It comes before the progress that counts it.
-func (s *seen) flush() error {
-	if len(s.buf) > 0 && s.err == nil {
-		_, err := s.f.WriteAt(s.buf, s.end)
-		if s.err = errors.Join(err, s.f.Sync()); s.err == nil {
-			s.end += int64(len(s.buf))
-			s.buf = s.buf[:0]
-		}
-	}
-	return s.err
-}
-
-// Close closes the file.
-func (s *seen) Close() error { return s.f.Close() }

@@ -47,11 +47,7 @@ func (v *progressView) lines(sc *scanning) {
 		case <-v.done:
 			return
 		case <-tick.C:
-			from := ""
-			if pass := sc.pass.Load(); pass > 0 {
-				from = "from " + sc.s.Sources[pass-1].Text + ": "
-			}
-			fmt.Fprintf(sc.talk, "  %s%d of %d targets looked at, %d open, %d of them probed\n", from, sc.looked.Load(), sc.plan.Len(), sc.opened.Load(), sc.probed.Load())
+			fmt.Fprintf(sc.talk, "  %s, %d open, %d of them probed\n", sc.progress(), sc.opened.Load(), sc.probed.Load())
 		}
 	}
 }
@@ -63,9 +59,9 @@ func (v *progressView) bars(sc *scanning, f *os.File) {
 	}
 	targets, services := bar("targets"), bar("services")
 	set := func() {
-		// Once from each source. A pass that ends between the two loads shows for a moment as it was.
-		targets.SetTotal(int64(sc.plan.Len())*int64(1+len(sc.s.Sources)), false)
-		targets.SetCurrent(int64(sc.plan.Len())*int64(sc.pass.Load()) + int64(sc.looked.Load()))
+		looked, of := sc.coverageSum()
+		targets.SetTotal(int64(of), false)
+		targets.SetCurrent(int64(looked))
 		services.SetTotal(int64(sc.opened.Load()), false)
 		services.SetCurrent(int64(sc.probed.Load()))
 	}

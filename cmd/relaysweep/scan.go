@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -86,6 +85,7 @@ type scanning struct {
 	limiter *ratelimit.Limiter
 	window  *ratelimit.Window // of --gentle
 	recog   *fingerprint.Recog
+	engine  discover.Engine
 	mail    *names.Mail // of the mail domains; nil: not asked
 	canary  probe.Canary
 	closers []io.Closer
@@ -99,14 +99,12 @@ type scanning struct {
 	mu         sync.Mutex
 	findings   []probe.Finding
 	deliveries []probe.Delivery
-	home       map[string]bool // which deliveries these are
-	failures   []string        // probes that could not be made
-	unread     error           // why the deliveries are not known
-	cov        *discover.Coverage
-	ledger     *ledger
-	sent       atomic.Uint64
-	pass       atomic.Int64  // 0: from the vantage's own source; n: from the n-th further one
-	looked     atomic.Uint64 // targets, in this pass
+	home       map[string]bool      // which deliveries these are
+	failures   []string             // probes that could not be made
+	unread     error                // why the deliveries are not known
+	covs       []*discover.Coverage // what was seen from the vantage's own source, then from each further one
+	plain      []uint64             // of each of them: what opened to the vantage's own source after all
+	pass       atomic.Int64         // which of them is under way
 	opened     atomic.Uint64
 	probed     atomic.Uint64
 	fatal      error
@@ -186,18 +184,17 @@ func (sc *scanning) layOut() (err error) {
 	if sc.plan, err = discover.NewPlan(sc.scope, sc.s.Ports, sc.s.Seed); err != nil {
 		return err
 	}
+	if sc.engine, err = discover.ChooseEngine(sc.s.ScanType, sc.plan, sc.s.Source); err != nil {
+		return err
+	}
 	if err := sc.equip(); err != nil {
 		return err
 	}
-	sc.cov = discover.NewCoverage(sc.plan)
-	committed := discover.NewCoverage(sc.plan)
-	if at := sc.past.progress; at.Position > 0 || at.Pass > 0 {
-		if at.Pass > len(sc.s.Sources) || at.Pass != len(at.Passes) || !committed.Restore(at.Counts) || !sc.cov.Restore(at.Counts) {
-			return errors.New("the stored scan does not fit its own settings")
+	if sc.journal != nil {
+		if err := sc.openCoverages(); err != nil {
+			return err
 		}
 	}
-	sc.sent.Store(sc.past.progress.Sent)
-	sc.ledger = newLedger(committed, sc.past.progress)
 	sc.findings, sc.home = sc.past.findings, make(map[string]bool)
 	for _, d := range sc.past.deliveries {
 		sc.arrived(d)
@@ -265,12 +262,11 @@ func (sc *scanning) openState() (err error) {
 			return err
 		}
 		sc.closers = append(sc.closers, sc.journal)
-	}
-	if len(sc.s.Sources) > 0 && sc.ledger != nil {
-		if sc.ledger.seen, err = openSeen(sc.journal.dir, sc.past.progress); err != nil {
-			return err
+		if sc.plan != nil {
+			if err := sc.openCoverages(); err != nil {
+				return err
+			}
 		}
-		sc.closers = append(sc.closers, sc.ledger.seen)
 	}
 	if sc.audit == nil {
 		if err := sc.openAudit(filepath.Join(filepath.Dir(sc.journal.dir), "audit.jsonl")); err != nil {
@@ -281,12 +277,6 @@ func (sc *scanning) openState() (err error) {
 		return sc.openSink()
 	}
 	return nil
-}
-
-// done reports whether an earlier part of the scan left nothing to look at: what is left is to hear what came home.
-func (sc *scanning) done() bool {
-	return sc.ledger != nil && sc.ledger.pass == len(sc.s.Sources) && sc.ledger.next == sc.plan.Len() &&
-		!slices.ContainsFunc(sc.past.openings, func(o opened) bool { return !o.probed })
 }
 
 func (sc *scanning) openAudit(name string) (err error) {
@@ -416,7 +406,6 @@ func (sc *scanning) run(ctx context.Context) error {
 	watch.Wait()
 	wasInterrupted := isClosed(interrupted) || ctx.Err() != nil
 	if hard.Err() != nil && wasInterrupted {
-		sc.checkpoint()
 		return &exit{exitIncomplete, "stopped; go on with: relaysweep scan --resume " + sc.s.Scan}
 	}
 	return sc.conclude(wasInterrupted)
@@ -449,6 +438,7 @@ func (sc *scanning) announce() {
 	}
 	fmt.Fprintf(sc.talk, "relaysweep: scan %s from %q: %d addresses, %d ports, %d targets\n", s.Scan, s.Vantage, sc.scope.Len(), len(s.Ports), sc.plan.Len())
 	fmt.Fprintf(sc.talk, "  pace: %s in all, %s per /24, %s per host; %s for a handshake, %s for a service\n", rate(s.Rates.Total), rate(s.Rates.PerNet), rate(s.Rates.PerHost), s.Timeout, s.ServiceTimeout)
+	fmt.Fprintf(sc.talk, "  engine: %s, %s\n", sc.engine.Name, sc.engine.Why)
 	if s.Gentle && !s.DiscoverOnly {
 		fmt.Fprintf(sc.talk, "  gentle: at most %d refusals per host in %g minutes; a service may take hours\n", gentleRefusals, gentleWindow.Minutes())
 	}
@@ -463,111 +453,11 @@ func (sc *scanning) announce() {
 	if len(s.Sources) > 0 {
 		fmt.Fprintf(sc.talk, "  what is not open is then tried from %s\n", sourceList(s.Sources))
 	}
-	if n, at := len(sc.past.findings), sc.past.progress; n > 0 || at.Position > 0 || at.Pass > 0 {
-		from := ""
-		if at.Pass > 0 {
-			from = " from " + s.Sources[at.Pass-1].Text
-		}
-		fmt.Fprintf(sc.talk, "  resumed: %d targets%s and %d services are done already\n", at.Position, from, n)
+	if n, looked := len(sc.past.findings), sc.covs[0].Looked(); n > 0 || looked > 0 {
+		fmt.Fprintf(sc.talk, "  resumed: %d targets and %d services are done already\n", looked, n)
 	}
 	for _, n := range s.Notes {
 		fmt.Fprintf(sc.talk, "  %s\n", n)
-	}
-}
-
-// sweep looks for openings and queues them. Openings of an earlier part come first; then the plan is swept from the
-// vantage's own source, and what was not open is tried from each further one in turn.
-func (sc *scanning) sweep(ctx context.Context, queue chan<- discover.Opening, stop func()) {
-	known := make(map[netip.AddrPort]int) // what is open, with the pass that found it
-	push := func(t discover.Target, source netip.AddrPort) {
-		sc.opened.Add(1)
-		select {
-		case queue <- discover.Opening{Target: t, Vantage: sc.s.Vantage, Source: source}:
-		case <-ctx.Done():
-		}
-	}
-	for _, o := range sc.past.openings {
-		known[o.addr] = o.pass
-		if t, err := sc.scope.Target(o.addr); err == nil && !o.probed {
-			push(t, o.source)
-		}
-	}
-	sources := sc.s.furtherAddrs()
-	for ctx.Err() == nil {
-		var from netip.AddrPort
-		if sc.ledger.pass > 0 {
-			from = sources[sc.ledger.pass-1]
-		}
-		sc.pass.Store(int64(sc.ledger.pass))
-		sc.looked.Store(sc.ledger.next)
-		sc.sweepFrom(ctx, from, known, push, stop)
-		if sc.ledger.next < sc.plan.Len() || sc.ledger.pass == len(sources) {
-			return
-		}
-		sc.ledger.begin()
-	}
-}
-
-// sweepFrom sweeps the plan from one source.
-func (sc *scanning) sweepFrom(ctx context.Context, from netip.AddrPort, known map[netip.AddrPort]int, push func(discover.Target, netip.AddrPort), stop func()) {
-	sweeper := &discover.Connect{
-		Limiter: sc.limiter, Timeout: sc.s.Timeout, InFlight: sc.s.InFlight, Source: sc.s.Source, From: from,
-		Before: func(t discover.Target, from netip.AddrPort) error {
-			sc.sent.Add(1)
-			return sc.audit.write(t, from, "handshake")
-		},
-	}
-	if sc.ledger.pass > 0 {
-		// What this very pass found is tried again: the scan was cut off before it was counted.
-		open, pass := maps.Clone(known), sc.ledger.pass
-		sweeper.Skip = func(_ uint64, t discover.Target) bool {
-			found, is := open[t.AddrPort()]
-			return is && found < pass
-		}
-	}
-	last := time.Now()
-	for r := range sweeper.Sweep(ctx, sc.plan, sc.ledger.next) {
-		sc.looked.Add(1)
-		if r.State == discover.Open {
-			source := from
-			if r.Plain {
-				source = netip.AddrPort{}
-			}
-			a := r.Target.AddrPort()
-			if _, is := known[a]; !is {
-				if err := sc.journal.add(entry{Opening: &a, Source: discover.SourceText(source), Pass: sc.ledger.pass}); err != nil {
-					sc.fail(err)
-					stop()
-				}
-				known[a] = sc.ledger.pass
-				push(r.Target, source)
-			}
-		}
-		if r.State != discover.NotAttempted {
-			sc.ledger.book(sc.cov, r)
-		}
-		sc.ledger.add(r)
-		if now := time.Now(); now.Sub(last) >= time.Second {
-			last = now
-			sc.checkpoint()
-		}
-	}
-	if err := sc.audit.failed(); err != nil {
-		sc.fail(err)
-		stop()
-	}
-	sc.checkpoint()
-}
-
-func (sc *scanning) checkpoint() {
-	if sc.ledger.seen != nil {
-		if err := sc.ledger.seen.flush(); err != nil {
-			sc.fail(err)
-			return
-		}
-	}
-	if err := sc.journal.add(entry{Progress: sc.ledger.progress(sc.sent.Load())}); err != nil {
-		sc.fail(err)
 	}
 }
 
@@ -596,10 +486,12 @@ func (sc *scanning) probeAll(gentle, hard context.Context, queue <-chan discover
 			sc.mu.Unlock()
 			continue
 		}
-		if err := sc.journal.add(entry{Finding: &f}); err != nil {
-			sc.fail(err)
-			stop()
-			continue
+		if !sc.s.DiscoverOnly { // the opening says it all
+			if err := sc.journal.add(entry{Finding: &f}); err != nil {
+				sc.fail(err)
+				stop()
+				continue
+			}
 		}
 		sc.mu.Lock()
 		sc.findings = append(sc.findings, f)
@@ -725,11 +617,11 @@ func (sc *scanning) conclude(interrupted bool) error {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	s := sc.s
-	complete := sc.cov.Complete() && sc.allPasses() && len(sc.failures) == 0 && !interrupted && sc.fatal == nil
+	complete := sc.allSwept() && len(sc.failures) == 0 && !interrupted && sc.fatal == nil
 	rs := report.Scan{
-		ID: s.Scan, Version: version(), Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Vantage: s.Vantage, Zone: s.Zone, Engine: "connect",
+		ID: s.Scan, Version: version(), Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Vantage: s.Vantage, Zone: s.Zone, Engine: sc.engine.Name,
 		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: report.Rate(s.Rates), Seed: s.Seed, StopAt: s.StopAt,
-		CanaryDomain: s.Canary, Started: s.Started, Ended: time.Now().UTC(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent.Load(), Interrupted: interrupted,
+		CanaryDomain: s.Canary, Started: s.Started, Ended: time.Now().UTC(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent(), ExpectedMissed: sc.covs[0].ExpectedMissed(), Interrupted: interrupted,
 	}
 	rs.Notes = append(rs.Notes, sc.passNotes()...)
 	for _, f := range sc.failures {
@@ -744,7 +636,7 @@ func (sc *scanning) conclude(interrupted bool) error {
 	if !complete {
 		rs.Resume = "relaysweep scan --resume " + s.Scan
 	}
-	r := report.New(report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.cov.Rows(), Deliveries: sc.deliveries})
+	r := report.New(report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries})
 	r.Scan.Exit = sc.exitCode(r, complete)
 	sc.result = r
 	if err := s.Outputs.write(sc.p, r); err != nil {

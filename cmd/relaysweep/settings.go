@@ -32,6 +32,7 @@ type settings struct {
 	Spec           discover.Spec
 	Ports          []uint16
 	Seed           uint64
+	ScanType       string // auto, syn, connect
 	Vantage        string
 	Zone           string
 	Source         netip.Addr
@@ -153,6 +154,7 @@ func targetFlags() []cli.Flag {
 		stringFlag("rate-per-host", "a second for each address (default 10)"),
 		stringFlag("timeout", "for one handshake, such as 3s (default 3s)"),
 		stringFlag("concurrency", "handshakes under way at once (default: by rate and timeout)", "c"),
+		stringFlag("scan-type", "auto, syn (raw packets; needs CAP_NET_RAW) or connect (no rights) (default auto)"),
 		stringFlag("seed", "order of the scan; the same seed gives the same order"),
 		stringFlag("vantage", "name of the place we look from, such as internet or inside"),
 		stringFlag("zone", "firewall zone of the vantage"),
@@ -242,6 +244,7 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 	if s.Seed, err = seedOf(get("seed", "", "")); err != nil {
 		return nil, err
 	}
+	s.ScanType = get("scan-type", "", "").text
 	s.AuditLog = get("audit-log", "", "").text
 	if err := s.probing(c, cfg, get, list); err != nil {
 		return nil, err

@@ -94,35 +94,3 @@ func sourceList(sources []discover.Entry) string {
 	}
 	return strings.Join(out, ", then ")
 }
-
-// allPasses reports whether the plan was swept from each further source.
-func (sc *scanning) allPasses() bool {
-	if len(sc.s.Sources) == 0 {
-		return true
-	}
-	return sc.ledger.pass == len(sc.s.Sources) && sc.ledger.next == sc.plan.Len() && !slices.ContainsFunc(sc.ledger.passes, func(c passCount) bool { return c.Failed > 0 })
-}
-
-// passNotes tell what was tried from further sources. Coverage counts targets, each once, and says nothing of them.
-func (sc *scanning) passNotes() []string {
-	var out []string
-	for i, e := range sc.s.Sources {
-		if i >= len(sc.ledger.passes) {
-			out = append(out, fmt.Sprintf("from the source %s nothing was tried yet", e.Text))
-			continue
-		}
-		c := sc.ledger.passes[i]
-		note := fmt.Sprintf("from the source %s %d targets were tried that were not open before: %d opened to it alone", e.Text, c.Tried, c.Open)
-		if c.Plain > 0 {
-			note += fmt.Sprintf(", %d to the vantage's own source as well when that was tried once more", c.Plain)
-		}
-		if c.Failed > 0 {
-			note += fmt.Sprintf("; %d could not be tried: %s", c.Failed, c.Reason)
-		}
-		if i == len(sc.ledger.passes)-1 && sc.ledger.next < sc.plan.Len() {
-			note += "; interrupted"
-		}
-		out = append(out, note)
-	}
-	return out
-}

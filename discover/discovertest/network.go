@@ -1,7 +1,7 @@
 // Package discovertest is a network in memory that keeps score: a Sweeper for tests of what comes after the sweep. No
 // packet leaves.
 //
-//	Plan ─► Network.Sweep ─► Limiter ─► Before ─► Hosts, Trouble ─► Result
+//	Plan ─► Network.Sweep ─► Limiter ─► Before ─► Hosts, Trouble ─► Opening, Coverage
 //	                                                │
 //	                                                └─► Score: every try, in order
 package discovertest
@@ -63,70 +63,72 @@ func count(score []netip.AddrPort, a netip.AddrPort) int {
 	return times
 }
 
-// Sweep implements discover.Sweeper, with the same promises: a position that was begun is reported, after ctx is done
-// none is begun, and a caller that stops reading stops the work.
-func (n *Network) Sweep(ctx context.Context, plan *discover.Plan, from uint64) iter.Seq[discover.Result] {
-	return func(yield func(discover.Result) bool) {
-		ctx, stop := context.WithCancel(ctx)
-		defer stop()
-		for position := from; position < plan.Len() && ctx.Err() == nil; {
-			var window []discover.Result
-			for range max(n.Window, 1) {
-				if position == plan.Len() || ctx.Err() != nil {
-					break
+// Sweep implements discover.Sweeper, with the same promises: after ctx is done no target is begun, and a caller that
+// stops reading stops the work.
+func (n *Network) Sweep(ctx context.Context, cov *discover.Coverage) iter.Seq2[discover.Opening, error] {
+	return func(yield func(discover.Opening, error) bool) {
+		var window []discover.Opening
+		flush := func() bool {
+			for _, o := range slices.Backward(window) {
+				if !yield(o, nil) {
+					return false
 				}
-				window = append(window, n.try(ctx, stop, plan, position))
-				position++
 			}
-			for _, r := range slices.Backward(window) {
-				if !yield(r) {
-					return
-				}
+			window = window[:0]
+			return true
+		}
+		for t := range cov.Ahead() {
+			if ctx.Err() != nil {
+				break
+			}
+			state, err := n.try(ctx, t)
+			switch {
+			case err != nil:
+				flush()
+				yield(discover.Opening{}, err)
+				return
+			case state == discover.NotAttempted:
+				flush()
+				return
+			}
+			cov.Set(t.AddrPort(), state)
+			if state == discover.Open {
+				window = append(window, discover.Opening{Target: t})
+			}
+			if len(window) >= n.Window && !flush() {
+				return
 			}
 		}
+		flush()
 	}
 }
 
-func (n *Network) try(ctx context.Context, stop func(), plan *discover.Plan, position uint64) discover.Result {
-	r := discover.Result{Position: position}
-	var err error
-	if r.Target, err = plan.At(position); err != nil {
-		r.Reason = err.Error()
-		return r
-	}
+func (n *Network) try(ctx context.Context, t discover.Target) (state discover.State, err error) {
 	for range Tries {
 		if n.Limiter != nil {
-			if err := n.Limiter.Wait(ctx, r.Target.AddrPort().Addr()); err != nil {
-				r.State, r.Reason = discover.NotAttempted, "interrupted"
-				return r
+			if err := n.Limiter.Wait(ctx, t.AddrPort().Addr()); err != nil {
+				return discover.NotAttempted, nil
 			}
 		}
 		if n.Before != nil {
-			if err := n.Before(r.Target); err != nil {
-				stop()
-				r.State, r.Reason = discover.Failed, err.Error()
-				return r
+			if err := n.Before(t); err != nil {
+				return discover.NotAttempted, err
 			}
 		}
-		if r.State, r.Reason = n.answer(r.Target.AddrPort()); r.State != discover.Failed {
-			return r
+		if state = n.answer(t.AddrPort()); state != discover.Failed {
+			break
 		}
 	}
-	return r
-}
-
-var reasons = map[discover.State]string{
-	discover.Open: "handshake", discover.Closed: "reset", discover.Filtered: "no answer in 3s",
-	discover.Prohibited: "icmp administratively prohibited", discover.Unreachable: "host unreachable", discover.Failed: "socket: too many open files",
+	return state, nil
 }
 
 // answer keeps score and answers.
-func (n *Network) answer(a netip.AddrPort) (discover.State, string) {
+func (n *Network) answer(a netip.AddrPort) discover.State {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.score = append(n.score, a)
 	if n.Trouble[a] > 0 && count(n.score, a) <= n.Trouble[a] {
-		return discover.Failed, reasons[discover.Failed]
+		return discover.Failed
 	}
 	state, ok := n.Hosts[a]
 	if !ok {
@@ -135,5 +137,5 @@ func (n *Network) answer(a netip.AddrPort) (discover.State, string) {
 	if state == discover.NotAttempted {
 		state = discover.Filtered
 	}
-	return state, reasons[state]
+	return state
 }

@@ -1,0 +1,54 @@
+package discover
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"relaysweep/ratelimit"
+)
+
+// EngineOptions are what the engines are made with.
+type EngineOptions struct {
+	Vantage  string
+	Limiter  *ratelimit.Limiter
+	Rates    ratelimit.Rates
+	Timeout  time.Duration // for one handshake
+	InFlight int           // handshakes at once
+	Source   netip.Addr    // the vantage's own address; any if zero
+	From     netip.AddrPort
+	Seed     uint64
+	// Before is called before each handshake, BeforePositions before packets for a run of the plan's positions. An error
+	// stops the sweep.
+	Before          func(t Target, from netip.AddrPort) error
+	BeforePositions func(pass int, from, to uint64) error
+}
+
+// Engine is a way to look for openings, and why it was chosen.
+type Engine struct {
+	Name    string // syn, connect
+	Why     string
+	Sweeper func(EngineOptions) Sweeper
+}
+
+// ErrScanType is wrapped where the scan type that was asked for cannot be had here.
+var ErrScanType = fmt.Errorf("this scan type cannot be had")
+
+// ChooseEngine chooses by a scan type: auto, syn or connect.
+func ChooseEngine(kind string, plan *Plan, source netip.Addr) (Engine, error) {
+	connect := func(why string) Engine {
+		return Engine{"connect", why, func(o EngineOptions) Sweeper { return NewConnect(o) }}
+	}
+	switch kind {
+	case "connect":
+		return connect("as --scan-type asks"), nil
+	case "auto", "":
+		return connect("no other yet"), nil
+	}
+	return Engine{}, fmt.Errorf("scan type %q does not exist: it is auto, syn or connect", kind)
+}
+
+// NewConnect is the connect engine of this system.
+func NewConnect(o EngineOptions) Sweeper {
+	return &Connect{Vantage: o.Vantage, Limiter: o.Limiter, Timeout: o.Timeout, InFlight: o.InFlight, Source: o.Source, From: o.From, Before: o.Before}
+}
