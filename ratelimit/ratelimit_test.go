@@ -308,6 +308,144 @@ func TestAsFastAsAsked(t *testing.T) {
 	}
 }
 
+// oversleep returns a sleep that wakes late, by anything up to most.
+func oversleep(most time.Duration) func(context.Context, time.Duration) error {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var mu sync.Mutex
+	return func(ctx context.Context, d time.Duration) error {
+		mu.Lock()
+		d += time.Duration(rnd.Int64N(int64(most) + 1))
+		mu.Unlock()
+		return sleep(ctx, d)
+	}
+}
+
+// The burst is what makes good a late timer: with the room of 2 ms of tokens alone, which was one token up to 500/s and
+// none to spare above, part of the rate is lost.
+func TestAsFastAsAskedWithLateTimers(t *testing.T) {
+	const seconds = 20
+	reached := func(t *testing.T, asked float64, burst int) (percent float64) {
+		synctest.Test(t, func(t *testing.T) {
+			l, s := New(Rates{Total: asked}), newScore()
+			l.sleep = oversleep(late)
+			if burst > 0 {
+				l.total = newBucket(asked, float64(burst))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), seconds*time.Second)
+			defer cancel()
+			for l.Wait(ctx, v4(0, 1)) == nil {
+				s.add(v4(0, 1))
+			}
+			obeys(t, s, l)
+			percent = float64(len(s.grants)) / seconds / asked * 100
+		})
+		return percent
+	}
+	for _, asked := range []float64{10, 50, 100, 200, 300, 400, 500, 700, 999, 1000, 1500, 3000} {
+		before := reached(t, asked, int(math.Ceil(asked*late.Seconds())))
+		after := reached(t, asked, 0)
+		t.Logf("%5v a second: %5.1f %% before, %5.1f %% now", asked, before, after)
+		if math.Abs(after-100) > 1 {
+			t.Errorf("%v a second: got %.1f %% of it, want 100 %% within 1 %%", asked, after)
+		}
+		if asked >= 50 && before > 98 {
+			t.Errorf("%v a second: got %.1f %% with the burst of before, so this test shows nothing", asked, before)
+		}
+	}
+}
+
+// Though the total may hold two tokens, there is one at the start.
+func TestTheTotalBeginsWithOneToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, s := New(Rates{Total: 0.1}), newScore()
+		for range 3 {
+			if err := l.Wait(t.Context(), v4(0, 1)); err != nil {
+				t.Fatal(err)
+			}
+			s.add(v4(0, 1))
+		}
+		for i, g := range s.grants {
+			if want := time.Duration(i) * 10 * time.Second; g.at < want || g.at > want+time.Microsecond {
+				t.Errorf("grant %d: got %v after the start, want %v", i, g.at, want)
+			}
+		}
+	})
+}
+
+// soonQuiet returns hours that begin and end so long after now.
+func soonQuiet(t *testing.T, from, to time.Duration) Hours {
+	t.Helper()
+	now := time.Now()
+	return hours(t, now.Add(from).Format("15:04-")+now.Add(to).Format("15:04"))
+}
+
+func TestWaitPausesInQuietHours(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		r    Rates
+	}{
+		{"no cap", Rates{}},
+		{"a total", Rates{Total: 100}},
+		{"a slow total", Rates{Total: 0.01}},
+		{"all three", Rates{Total: 100, PerNet: 80, PerHost: 20}},
+		{"a slow host", Rates{PerHost: 0.01}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c.r.Quiet = soonQuiet(t, time.Hour, 8*time.Hour)
+				l, s := New(c.r), newScore()
+				ctx, cancel := context.WithTimeout(t.Context(), 9*time.Hour)
+				defer cancel()
+				var wg sync.WaitGroup
+				for w := range 20 {
+					wg.Go(func() {
+						for a := v4(w%3, w); l.Wait(ctx, a) == nil; {
+							s.add(a)
+							time.Sleep(time.Minute)
+						}
+					})
+				}
+				wg.Wait()
+				var before, after int
+				for _, g := range s.grants {
+					switch {
+					case g.at < time.Hour:
+						before++
+					case g.at < 8*time.Hour:
+						t.Fatalf("sent %v after the start, in quiet hours", g.at)
+					default:
+						after++
+					}
+				}
+				if before < 36 || after < 36 {
+					t.Errorf("got %d before and %d after, want one in 100 s or more", before, after)
+				}
+				obeys(t, s, l)
+				nothingLeft(t, l)
+			})
+		})
+	}
+}
+
+func TestQuietHoursEndWithTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Rates{Total: 1, Quiet: soonQuiet(t, -time.Minute, time.Hour)})
+		start := time.Now()
+		if until, quiet := l.Quiet(start); !quiet || until.Sub(start) != time.Hour {
+			t.Errorf("got %v, %v, want an hour from now", until, quiet)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+		defer cancel()
+		if err := l.Wait(ctx, v4(0, 1)); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 90*time.Second {
+			t.Errorf("got %v after %v, want %v after 90 s", err, time.Since(start), context.DeadlineExceeded)
+		}
+		if err := l.Wait(t.Context(), v4(0, 1)); err != nil || time.Since(start) != time.Hour {
+			t.Errorf("the patient one: got %v after %v, want a grant after an hour", err, time.Since(start))
+		}
+		nothingLeft(t, l)
+	})
+}
+
 func TestCrowdedHostAndNetKeepTheirOwnRate(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -537,7 +675,7 @@ func TestBurst(t *testing.T) {
 	for _, c := range []struct {
 		total float64
 		want  int
-	}{{0.001, 1}, {100, 1}, {500, 1}, {501, 2}, {1000, 2}, {20000, 40}, {500000, 1000}, {1e300, math.MaxInt32}} {
+	}{{0.001, 2}, {100, 2}, {500, 2}, {501, 3}, {1000, 3}, {20000, 41}, {500000, 1001}, {1e300, math.MaxInt32}} {
 		l := New(Rates{Total: c.total})
 		if got := l.Burst(); got != c.want {
 			t.Errorf("%v a second: got %d, want %d", c.total, got, c.want)
@@ -695,14 +833,14 @@ func BenchmarkWait(b *testing.B) {
 // BenchmarkPace tells how much of the rate asked for is reached on the real clock in one second.
 func BenchmarkPace(b *testing.B) {
 	for _, waiters := range []int{1, 1000} {
-		for _, asked := range []float64{100, 1000, 20000, 100000, 500000} {
+		for _, asked := range []float64{100, 300, 500, 1000, 20000, 100000, 500000} {
 			b.Run(fmt.Sprintf("waiters=%d/rate=%v", waiters, asked), func(b *testing.B) {
 				l := New(Rates{Total: asked})
 				ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 				defer cancel()
 				var wg sync.WaitGroup
 				var mu sync.Mutex
-				granted := -l.Burst() // what the full bucket gives at the start is no merit
+				granted := -1 // what the total begins with is no merit
 				for w := range waiters {
 					wg.Go(func() {
 						n := 0

@@ -89,7 +89,7 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 	slices.Sort(ports)
 	r := report.New(report.Input{Findings: sc.findings, Scan: report.Scan{
 		ID: sc.s.Scan, Version: version(), Organisation: sc.s.Spec.Organisation, Contact: sc.s.Spec.Contact, Vantage: sc.s.Vantage,
-		Zone: sc.s.Zone, Engine: "probe", Inside: sc.inside(), Scope: sc.scope.Prefixes(), Ports: slices.Compact(ports), Rate: report.Rate(sc.s.Rates), StopAt: sc.s.StopAt, CanaryDomain: sc.s.Canary,
+		Zone: sc.s.Zone, Engine: "probe", Inside: sc.inside(), Scope: sc.scope.Prefixes(), Ports: slices.Compact(ports), Rate: reported(sc.s.Rates), StopAt: sc.s.StopAt, CanaryDomain: sc.s.Canary,
 		Started: sc.s.Started, Ended: time.Now().UTC(), Complete: true, Targets: uint64(len(endpoints)),
 	}})
 	sc.s.Outputs.Verbose = true

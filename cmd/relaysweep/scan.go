@@ -620,7 +620,7 @@ func (sc *scanning) conclude(interrupted bool) error {
 	complete := sc.allSwept() && len(sc.failures) == 0 && !interrupted && sc.fatal == nil
 	rs := report.Scan{
 		ID: s.Scan, Version: version(), Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Vantage: s.Vantage, Zone: s.Zone, Engine: sc.engine.Name,
-		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: report.Rate(s.Rates), Seed: s.Seed, StopAt: s.StopAt,
+		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: reported(s.Rates), Seed: s.Seed, StopAt: s.StopAt,
 		CanaryDomain: s.Canary, Started: s.Started, Ended: time.Now().UTC(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent(), ExpectedMissed: sc.covs[0].ExpectedMissed(), Interrupted: interrupted,
 	}
 	rs.Notes = append(rs.Notes, sc.passNotes()...)
@@ -653,6 +653,11 @@ func (sc *scanning) conclude(interrupted bool) error {
 		return nil
 	}
 	return &exit{r.Scan.Exit, msg}
+}
+
+// reported returns the rates as the report has them.
+func reported(r ratelimit.Rates) report.Rate {
+	return report.Rate{Total: r.Total, PerNet: r.PerNet, PerHost: r.PerHost}
 }
 
 func (sc *scanning) exitCode(r *report.Report, complete bool) int {
