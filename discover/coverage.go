@@ -312,11 +312,11 @@ func (c *Coverage) States() iter.Seq2[netip.AddrPort, State] {
 	}
 }
 
-// answered books an answer for the estimate of what was missed.
-func (c *Coverage) answered(late bool) {
-	atomic.AddUint64(&c.head[headAnswered], 1)
+// answered books answers for the estimate of what was missed.
+func (c *Coverage) answered(n uint64, late bool) {
+	atomic.AddUint64(&c.head[headAnswered], n)
 	if late {
-		atomic.AddUint64(&c.head[headLate], 1)
+		atomic.AddUint64(&c.head[headLate], n)
 	}
 }
 
@@ -356,11 +356,21 @@ func (c *Coverage) Ahead() iter.Seq[Target] {
 	}
 }
 
-// begin begins a sweep, or goes on with one, in so many passes. What failed is tried again.
-func (c *Coverage) begin(passes uint64) {
-	atomic.StoreUint64(&c.head[headPasses], passes)
-	if pass, _ := c.cursor(); pass > passes {
-		c.advance(passes-1, 0)
+func (c *Coverage) passes() uint64 { return atomic.LoadUint64(&c.head[headPasses]) }
+
+// setPasses says how many passes there are; they only become more.
+func (c *Coverage) setPasses(n uint64) {
+	if n > c.passes() {
+		atomic.StoreUint64(&c.head[headPasses], n)
+	}
+}
+
+// begin begins a sweep, or goes on with one, in so many passes. What failed is tried again. It reports whether there is
+// anything to do.
+func (c *Coverage) begin(passes uint64) bool {
+	done := c.Swept()
+	if !done {
+		c.setPasses(passes)
 	}
 	again := false
 	for w := range c.high {
@@ -372,8 +382,9 @@ func (c *Coverage) begin(passes uint64) {
 		}
 	}
 	if again {
-		c.advance(passes-1, 0)
+		c.advance(c.passes()-1, 0)
 	}
+	return again || !done
 }
 
 // Pass writes down that a target is not to be tried: it was open before.

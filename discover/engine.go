@@ -17,11 +17,12 @@ type EngineOptions struct {
 	InFlight int           // handshakes at once
 	Source   netip.Addr    // the vantage's own address; any if zero
 	From     netip.AddrPort
-	Seed     uint64
+	Hosts    int // how many there are, at most
 	// Before is called before each handshake, BeforePositions before packets for a run of the plan's positions. An error
 	// stops the sweep.
 	Before          func(t Target, from netip.AddrPort) error
 	BeforePositions func(pass int, from, to uint64) error
+	Counters        *Counters // of the SYN engine, if not nil
 }
 
 // Engine is a way to look for openings, and why it was chosen.
@@ -34,18 +35,38 @@ type Engine struct {
 // ErrScanType is wrapped where the scan type that was asked for cannot be had here.
 var ErrScanType = fmt.Errorf("this scan type cannot be had")
 
-// ChooseEngine chooses by a scan type: auto, syn or connect.
+// ChooseEngine chooses by a scan type: auto, syn or connect. source is the vantage's own address, or the zero Addr.
 func ChooseEngine(kind string, plan *Plan, source netip.Addr) (Engine, error) {
-	connect := func(why string) Engine {
-		return Engine{"connect", why, func(o EngineOptions) Sweeper { return NewConnect(o) }}
-	}
+	connect := func(why string) Engine { return Engine{"connect", why, NewConnect} }
+	syn := func(why string) Engine { return Engine{"syn", why, NewSYN} }
 	switch kind {
 	case "connect":
 		return connect("as --scan-type asks"), nil
+	case "syn":
+		if err := synRights(); err != nil {
+			return Engine{}, fmt.Errorf("%w: %w", ErrScanType, err)
+		}
+		return syn("as --scan-type asks"), nil
 	case "auto", "":
-		return connect("no other yet"), nil
+	default:
+		return Engine{}, fmt.Errorf("scan type %q does not exist: it is auto, syn or connect", kind)
 	}
-	return Engine{}, fmt.Errorf("scan type %q does not exist: it is auto, syn or connect", kind)
+	if err := synRights(); err != nil {
+		return connect(err.Error()), nil
+	}
+	if plan.scope.onlyLoopback() {
+		return connect("all targets are on this machine"), nil
+	}
+	return syn("raw packets can be sent"), nil
+}
+
+func (s *Scope) onlyLoopback() bool {
+	for _, r := range s.ranges {
+		if !r.from.IsLoopback() || !r.to.IsLoopback() {
+			return false
+		}
+	}
+	return true
 }
 
 // NewConnect is the connect engine of this system.

@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"math/big"
 	"math/bits"
 	"net/netip"
@@ -232,6 +233,32 @@ func (s *Scope) spanAt(i uint64) *span {
 		n -= half
 	}
 	return &s.ranges[k]
+}
+
+// holds reports the same as Contains, faster, of an address as it stands in a packet.
+func (s *Scope) holds(a netip.Addr) bool {
+	k := 0
+	for n := len(s.ranges); n > 1; { // the last that begins at a or before
+		half := n / 2
+		if !a.Less(s.ranges[k+half].from) {
+			k += half
+		}
+		n -= half
+	}
+	return !a.Less(s.ranges[k].from) && !s.ranges[k].to.Less(a)
+}
+
+// between are the addresses of the scope from one to another.
+func (s *Scope) between(from, to netip.Addr) iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		for _, r := range s.ranges {
+			for a := r.from; a.IsValid() && !r.to.Less(a) && !to.Less(a); a = a.Next() {
+				if !a.Less(from) && !yield(a) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // place is the inverse of at.

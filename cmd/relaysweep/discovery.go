@@ -176,7 +176,7 @@ func (s *sweeping) broke(err error) {
 // sweeper makes the engine that sweeps from one source.
 func (sc *scanning) sweeper(from netip.AddrPort) discover.Sweeper {
 	o := discover.EngineOptions{
-		Vantage: sc.s.Vantage, Limiter: sc.limiter, Rates: sc.s.Rates, Timeout: sc.s.Timeout, InFlight: sc.s.InFlight, Source: sc.s.Source, From: from, Seed: sc.s.Seed,
+		Vantage: sc.s.Vantage, Limiter: sc.limiter, Rates: sc.s.Rates, Timeout: sc.s.Timeout, InFlight: sc.s.InFlight, Source: sc.s.Source, From: from, Hosts: int(sc.scope.Len()),
 		Before: func(t discover.Target, from netip.AddrPort) error { return sc.audit.write(t, from, "handshake") },
 		BeforePositions: func(pass int, from, to uint64) error {
 			return sc.audit.positions(sc.s.Seed, pass, from, to)

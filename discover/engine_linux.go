@@ -1,0 +1,14 @@
+package discover
+
+import "relaysweep/ratelimit"
+
+// NewSYN is the SYN engine. From further sources, which want whole handshakes, it is the connect engine that looks.
+func NewSYN(o EngineOptions) Sweeper {
+	if o.From.IsValid() || o.From.Port() != 0 {
+		return NewConnect(o)
+	}
+	return &SYN{Vantage: o.Vantage, Pace: ratelimit.NewPacer(o.Rates, o.Hosts), Source: o.Source, Before: o.BeforePositions, Counters: o.Counters}
+}
+
+// synRights is why there is no SYN engine here, or nil.
+func synRights() error { return rawRights() }
