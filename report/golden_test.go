@@ -30,11 +30,13 @@ func TestGolden(t *testing.T) {
 		{"full.jsonl", full, WriteJSONL},
 		{"full.csv", full, WriteCSV},
 		{"full.html", full, WriteHTML},
+		{"full.nmap.xml", full, WriteNmapXML},
 		{"quiet.txt", quiet, table(TableOptions{})},
 		{"quiet.html", quiet, WriteHTML},
 		{"nothing.txt", nothing, table(TableOptions{})},
 		{"nothing.jsonl", nothing, WriteJSONL},
 		{"nothing.csv", nothing, WriteCSV},
+		{"nothing.nmap.xml", nothing, WriteNmapXML},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got bytes.Buffer

@@ -179,6 +179,16 @@ func (r *Report) triedLogins() bool {
 
 // ports lists ports for a reader: runs are joined, and long lists are counted.
 func ports(list []uint16) string {
+	runs := portRuns(list)
+	n := len(slices.Compact(slices.Sorted(slices.Values(list))))
+	if len(runs) > 30 {
+		return fmt.Sprintf("%s (%s … %s)", plural(n, "port"), strings.Join(runs[:10], ", "), runs[len(runs)-1])
+	}
+	return verb(n, "port", "ports") + " " + strings.Join(runs, ", ")
+}
+
+// portRuns lists ports in order, three and more in a row joined.
+func portRuns(list []uint16) []string {
 	sorted := slices.Compact(slices.Sorted(slices.Values(list)))
 	var runs []string
 	for i := 0; i < len(sorted); {
@@ -196,8 +206,5 @@ func ports(list []uint16) string {
 		}
 		i = j + 1
 	}
-	if len(runs) > 30 {
-		return fmt.Sprintf("%s (%s … %s)", plural(len(sorted), "port"), strings.Join(runs[:10], ", "), runs[len(runs)-1])
-	}
-	return verb(len(sorted), "port", "ports") + " " + strings.Join(runs, ", ")
+	return runs
 }

@@ -26,7 +26,7 @@ func renderers() map[string]func(io.Writer, *Report) error {
 	}
 	return map[string]func(io.Writer, *Report) error{
 		"table": table(TableOptions{Verbose: true}), "table in ASCII": table(TableOptions{ASCII: true, Verbose: true}), "narrow table": table(TableOptions{Width: 60, Verbose: true}),
-		"JSON Lines": WriteJSONL, "CSV": WriteCSV, "HTML": WriteHTML,
+		"JSON Lines": WriteJSONL, "CSV": WriteCSV, "HTML": WriteHTML, "nmap XML": WriteNmapXML,
 	}
 }
 

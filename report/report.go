@@ -5,7 +5,7 @@
 // what was in scope, what was looked at, what was not and why; every finding; what the scan leaves open.
 //
 //	findings ──┐
-//	coverage ──┼─► New ─► Report ─► WriteTable · WriteJSONL · WriteCSV · WriteHTML
+//	coverage ──┼─► New ─► Report ─► WriteTable · WriteJSONL · WriteCSV · WriteHTML · WriteNmapXML
 //	deliveries ┘
 //
 // Greetings, names and replies come from strangers. Every renderer shows their control bytes escaped.
