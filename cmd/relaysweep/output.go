@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/urfave/cli/v3"
@@ -146,18 +148,28 @@ func (o outputs) write(p *program, r *report.Report) error {
 	case "csv":
 		return report.WriteCSV(p.out, r)
 	case "silent":
-		for _, e := range r.Entries {
-			if _, err := fmt.Fprintln(p.out, e.Finding.Addr); err != nil {
-				return err
-			}
-		}
-		return nil
+		return writeEndpoints(p.out, r)
 	}
 	if o.Normal != "" {
 		return nil
 	}
 	width, terminal := terminalWidth(p.out)
 	return report.WriteTable(p.out, o.read(r), report.TableOptions{Width: width, ASCII: o.ASCII, Colour: terminal && !o.NoColour, Verbose: o.Verbose})
+}
+
+// writeEndpoints writes one ip:port a line, each once, in order: what other tools read.
+func writeEndpoints(w io.Writer, r *report.Report) error {
+	var found []netip.AddrPort
+	for _, e := range r.Entries {
+		found = append(found, e.Finding.Addr)
+	}
+	slices.SortFunc(found, netip.AddrPort.Compare)
+	for _, a := range slices.Compact(found) {
+		if _, err := fmt.Fprintln(w, a); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // destination is the file that a name leads to.

@@ -18,27 +18,23 @@ import (
 func (p *program) probeCommand() *cli.Command {
 	return &cli.Command{
 		Name: "probe", Usage: "relay-test named endpoints, with the whole dialogue", ArgsUsage: "ADDRESS:PORT...",
-		Flags:  slices.Concat(targetFlags(), probeFlags(), outputFlags()),
-		Action: p.probe,
+		Description: "- reads endpoints from stdin, one a line, as discover --silent writes them.",
+		Flags:       slices.Concat(targetFlags(), probeFlags(), outputFlags()),
+		Action:      p.probe,
 	}
 }
 
 // probe tests endpoints one after the other and shows what was said.
 func (p *program) probe(ctx context.Context, c *cli.Command) error {
-	if !c.Args().Present() {
-		return usage(errors.New("name the endpoints to test, such as 10.20.0.25:25"))
+	endpoints, err := p.endpoints(c.Args().Slice())
+	if err != nil {
+		return usage(err)
 	}
-	var endpoints []netip.AddrPort
 	var targets []string
-	for _, a := range c.Args().Slice() {
-		e, err := netip.ParseAddrPort(a)
-		if err != nil || e.Port() == 0 {
-			return usage(fmt.Errorf("%q is not an endpoint: write it like 10.20.0.25:25 or [2001:db8::25]:25", a))
-		}
-		endpoints, targets = append(endpoints, e), append(targets, e.Addr().String())
+	for _, e := range endpoints {
+		targets = append(targets, e.Addr().String())
 	}
 	sc := &scanning{p: p, talk: p.err, past: new(past)}
-	var err error
 	if sc.s, err = p.newSettings(c, targets); err != nil {
 		return usage(err)
 	}
@@ -101,4 +97,36 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 		return &exit{code, ""}
 	}
 	return nil
+}
+
+// endpoints reads the arguments of probe; - stands for a list on stdin.
+func (p *program) endpoints(args []string) ([]netip.AddrPort, error) {
+	if len(args) == 0 {
+		return nil, errors.New("name the endpoints to test, such as 10.20.0.25:25; - reads them from stdin")
+	}
+	var out []netip.AddrPort
+	for _, a := range args {
+		entries := []discover.Entry{{Text: a}}
+		if a == "-" {
+			var err error
+			if entries, err = readList("stdin", p.in); err != nil {
+				return nil, err
+			}
+			if len(entries) == 0 {
+				return nil, errors.New("stdin: no endpoints in it: write one a line")
+			}
+		}
+		for _, entry := range entries {
+			e, err := netip.ParseAddrPort(entry.Text)
+			if err != nil || e.Port() == 0 {
+				err = fmt.Errorf("%q is not an endpoint: write it like 10.20.0.25:25 or [2001:db8::25]:25", entry.Text)
+				if entry.Where != "" {
+					err = fmt.Errorf("%s: %w", entry.Where, err)
+				}
+				return nil, err
+			}
+			out = append(out, e)
+		}
+	}
+	return out, nil
 }
