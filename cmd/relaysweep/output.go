@@ -18,11 +18,11 @@ import (
 
 // outputs are where the report goes.
 type outputs struct {
-	Normal, JSON, CSV, HTML string // files; empty: none
-	Stdout                  string // table, json, csv, silent
-	NoColour, ASCII         bool
-	Verbose                 bool
-	Lang                    string // of the fixes on the terminal and in HTML; empty: English
+	Normal, JSON, CSV, HTML, XML string // files; empty: none
+	Stdout                       string // table, json, csv, silent
+	NoColour, ASCII              bool
+	Verbose                      bool
+	Lang                         string // of the fixes on the terminal and in HTML; empty: English
 }
 
 func outputFlags() []cli.Flag {
@@ -31,7 +31,8 @@ func outputFlags() []cli.Flag {
 		stringFlag("oJ", "write JSON Lines to `FILE`"),
 		stringFlag("oC", "write CSV to `FILE`"),
 		stringFlag("oH", "write one self-contained HTML page to `FILE`"),
-		stringFlag("oA", "write all of them to `BASE`.txt, .jsonl, .csv and .html"),
+		stringFlag("oX", "write nmap's XML to `FILE`, for ndiff and importers"),
+		stringFlag("oA", "write all of them to `BASE`.txt, .jsonl, .csv, .html and .xml"),
 		boolFlag("json", "JSON Lines on stdout", "j"),
 		boolFlag("csv", "CSV on stdout"),
 		boolFlag("silent", "only ip:port lines of what was found on stdout, no talk"),
@@ -44,10 +45,10 @@ func outputFlags() []cli.Flag {
 }
 
 func newOutputs(c *cli.Command) (outputs, error) {
-	o := outputs{Normal: c.String("output"), JSON: c.String("oJ"), CSV: c.String("oC"), HTML: c.String("oH"), ASCII: c.Bool("ascii"), Verbose: c.Bool("verbose")}
+	o := outputs{Normal: c.String("output"), JSON: c.String("oJ"), CSV: c.String("oC"), HTML: c.String("oH"), XML: c.String("oX"), ASCII: c.Bool("ascii"), Verbose: c.Bool("verbose")}
 	o.NoColour = c.Bool("no-color") || os.Getenv("NO_COLOR") != ""
 	if base := c.String("oA"); base != "" {
-		o.Normal, o.JSON, o.CSV, o.HTML = base+".txt", base+".jsonl", base+".csv", base+".html"
+		o.Normal, o.JSON, o.CSV, o.HTML, o.XML = base+".txt", base+".jsonl", base+".csv", base+".html", base+".xml"
 	}
 	o.Stdout = "table"
 	n := 0
@@ -86,7 +87,7 @@ func (o outputs) files() []struct {
 	}
 	page := func(w io.Writer, r *report.Report) error { return report.WriteHTML(w, o.read(r)) }
 	var out []file
-	for _, f := range []file{{o.Normal, table}, {o.JSON, report.WriteJSONL}, {o.CSV, report.WriteCSV}, {o.HTML, page}} {
+	for _, f := range []file{{o.Normal, table}, {o.JSON, report.WriteJSONL}, {o.CSV, report.WriteCSV}, {o.HTML, page}, {o.XML, report.WriteNmapXML}} {
 		if f.name != "" {
 			out = append(out, f)
 		}
@@ -101,7 +102,7 @@ func (o outputs) lang() (report.Lang, error) {
 	return report.ParseLang(o.Lang)
 }
 
-// read is the report as people read it, in their language. JSON and CSV are for programs, and stay as they are.
+// read is the report as people read it, in their language. JSON, CSV and XML are for programs, and stay as they are.
 func (o outputs) read(r *report.Report) *report.Report {
 	l, _ := o.lang() // checked with the flags
 	return r.In(l)
