@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -33,10 +34,10 @@ type Engine struct {
 }
 
 // ErrScanType is wrapped where the scan type that was asked for cannot be had here.
-var ErrScanType = fmt.Errorf("this scan type cannot be had")
+var ErrScanType = errors.New("this scan type cannot be had")
 
-// ChooseEngine chooses by a scan type: auto, syn or connect. source is the vantage's own address, or the zero Addr.
-func ChooseEngine(kind string, plan *Plan, source netip.Addr) (Engine, error) {
+// ChooseEngine chooses by a scan type: auto, syn or connect.
+func ChooseEngine(kind string, plan *Plan) (Engine, error) {
 	connect := func(why string) Engine { return Engine{"connect", why, NewConnect} }
 	syn := func(why string) Engine { return Engine{"syn", why, NewSYN} }
 	switch kind {
@@ -49,7 +50,7 @@ func ChooseEngine(kind string, plan *Plan, source netip.Addr) (Engine, error) {
 		return syn("as --scan-type asks"), nil
 	case "auto", "":
 	default:
-		return Engine{}, fmt.Errorf("scan type %q does not exist: it is auto, syn or connect", kind)
+		return Engine{}, fmt.Errorf("--scan-type %q does not exist: it is auto, syn or connect", kind)
 	}
 	if err := synRights(); err != nil {
 		return connect(err.Error()), nil

@@ -203,6 +203,12 @@ func (d *dialogue) dial(why string, w way) (*smtp.Conn, error) {
 	if d.f.Connections >= limit {
 		return nil, fmt.Errorf("%w after %d connections", errEnough, limit)
 	}
+	now := d.p.now()
+	if until, quiet := d.p.Limiter.Quiet(now); quiet { // a night's wait is not the service's
+		if err := d.rest(until.Sub(now)); err != nil {
+			return nil, err
+		}
+	}
 	if err := d.p.Limiter.Wait(d.ctx, d.f.Addr.Addr()); err != nil {
 		return nil, err
 	}

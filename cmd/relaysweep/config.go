@@ -54,6 +54,7 @@ type config struct {
 		PerNet  *float64 `yaml:"per_net"`
 		PerHost *float64 `yaml:"per_host"`
 	} `yaml:"rate"`
+	Window     string         `yaml:"window"` // quiet hours
 	Gentle     bool           `yaml:"gentle"`
 	StopAt     string         `yaml:"stop_at"`
 	Vectors    []string       `yaml:"vectors"`

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"relaysweep/discover"
 )
@@ -49,8 +50,11 @@ func (sc *scanning) progress() string {
 	pass := sc.pass.Load()
 	cov := sc.covs[pass]
 	from := ""
+	if until, quiet := sc.limiter.Quiet(time.Now()); quiet {
+		from = "quiet hours until " + until.Format("15:04") + ": "
+	}
 	if pass > 0 {
-		from = "from " + sc.s.Sources[pass-1].Text + ": "
+		from += "from " + sc.s.Sources[pass-1].Text + ": "
 	}
 	if n, of := cov.Passes(); of > 1 {
 		from += fmt.Sprintf("pass %d of %d: ", n, of)

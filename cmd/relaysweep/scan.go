@@ -184,7 +184,10 @@ func (sc *scanning) layOut() (err error) {
 	if sc.plan, err = discover.NewPlan(sc.scope, sc.s.Ports, sc.s.Seed); err != nil {
 		return err
 	}
-	if sc.engine, err = discover.ChooseEngine(sc.s.ScanType, sc.plan, sc.s.Source); err != nil {
+	if sc.engine, err = discover.ChooseEngine(sc.s.ScanType, sc.plan); err != nil {
+		if errors.Is(err, discover.ErrScanType) {
+			return fmt.Errorf("--scan-type %s: %w", sc.s.ScanType, hint(err, "setcap cap_net_raw=+ep relaysweep, or run it as root; --scan-type connect needs no rights"))
+		}
 		return err
 	}
 	if err := sc.equip(); err != nil {
@@ -392,10 +395,14 @@ func (sc *scanning) run(ctx context.Context) error {
 		}
 	}
 	show := newProgress(sc)
-	queue := make(chan discover.Opening, 1<<14)
+	queue := make(chan discover.Opening, 1<<10)
 	var work sync.WaitGroup
-	for range sc.s.Probes {
-		work.Go(func() { sc.probeAll(gentle, hard, queue, stopGently) })
+	if sc.s.DiscoverOnly {
+		work.Go(func() { sc.listAll(queue) })
+	} else {
+		for range sc.s.Probes {
+			work.Go(func() { sc.probeAll(gentle, hard, queue, stopGently) })
+		}
 	}
 	sc.sweep(gentle, queue, stopGently)
 	close(queue)
@@ -438,6 +445,9 @@ func (sc *scanning) announce() {
 	}
 	fmt.Fprintf(sc.talk, "relaysweep: scan %s from %q: %d addresses, %d ports, %d targets\n", s.Scan, s.Vantage, sc.scope.Len(), len(s.Ports), sc.plan.Len())
 	fmt.Fprintf(sc.talk, "  pace: %s in all, %s per /24, %s per host; %s for a handshake, %s for a service\n", rate(s.Rates.Total), rate(s.Rates.PerNet), rate(s.Rates.PerHost), s.Timeout, s.ServiceTimeout)
+	if s.Rates.Quiet != (ratelimit.Hours{}) {
+		fmt.Fprintf(sc.talk, "  quiet hours: nothing is begun from %s, local time\n", strings.Replace(s.Rates.Quiet.String(), "-", " to ", 1))
+	}
 	fmt.Fprintf(sc.talk, "  engine: %s, %s\n", sc.engine.Name, sc.engine.Why)
 	if s.Gentle && !s.DiscoverOnly {
 		fmt.Fprintf(sc.talk, "  gentle: at most %d refusals per host in %g minutes; a service may take hours\n", gentleRefusals, gentleWindow.Minutes())
@@ -476,22 +486,21 @@ func (sc *scanning) askNames(ctx context.Context) {
 func (sc *scanning) probeAll(gentle, hard context.Context, queue <-chan discover.Opening, stop func()) {
 	prober := sc.prober()
 	for o := range queue {
+		sc.awaitWindow(gentle)
 		if gentle.Err() != nil {
 			continue // stays in the journal, for --resume
 		}
-		f, err := sc.look(hard, prober, o)
+		f, err := prober.Probe(hard, o)
 		if err != nil {
 			sc.mu.Lock()
 			sc.failures = append(sc.failures, fmt.Sprintf("%s: %v", o.Target, err))
 			sc.mu.Unlock()
 			continue
 		}
-		if !sc.s.DiscoverOnly { // the opening says it all
-			if err := sc.journal.add(entry{Finding: &f}); err != nil {
-				sc.fail(err)
-				stop()
-				continue
-			}
+		if err := sc.journal.add(entry{Finding: &f}); err != nil {
+			sc.fail(err)
+			stop()
+			continue
 		}
 		sc.mu.Lock()
 		sc.findings = append(sc.findings, f)
@@ -500,12 +509,29 @@ func (sc *scanning) probeAll(gentle, hard context.Context, queue <-chan discover
 	}
 }
 
-func (sc *scanning) look(ctx context.Context, prober *probe.Prober, o discover.Opening) (probe.Finding, error) {
-	if sc.s.DiscoverOnly {
-		now := time.Now().UTC()
-		return probe.Finding{Addr: o.Target.AddrPort(), Vantage: o.Vantage, Source: discover.SourceText(o.Source), Protocol: "unknown", Note: "only looked for, not spoken to", Started: now, Ended: now}, nil
+// awaitWindow waits for the end of quiet hours: no service is begun in them.
+func (sc *scanning) awaitWindow(ctx context.Context) {
+	now := time.Now()
+	if until, quiet := sc.limiter.Quiet(now); quiet {
+		t := time.NewTimer(until.Sub(now))
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
 	}
-	return prober.Probe(ctx, o)
+}
+
+// listAll makes findings of openings that nothing is said to.
+func (sc *scanning) listAll(queue <-chan discover.Opening) {
+	for o := range queue {
+		now := time.Now().UTC()
+		f := probe.Finding{Addr: o.Target.AddrPort(), Vantage: o.Vantage, Source: discover.SourceText(o.Source), Protocol: "unknown", Note: "only looked for, not spoken to", Started: now, Ended: now}
+		sc.mu.Lock()
+		sc.findings = append(sc.findings, f)
+		sc.mu.Unlock()
+		sc.probed.Add(1)
+	}
 }
 
 func (sc *scanning) prober() *probe.Prober {
@@ -667,7 +693,7 @@ func (sc *scanning) exitCode(r *report.Report, complete bool) int {
 		}
 	}
 	switch {
-	case sc.fatal != nil:
+	case sc.fatal != nil && !errors.Is(sc.fatal, discover.ErrNetworkGone):
 		return exitInternal
 	case !complete:
 		return exitIncomplete

@@ -152,6 +152,7 @@ func targetFlags() []cli.Flag {
 		stringFlag("rate", "connections a second in all; 0 for no cap (default 1000)", "max-rate"),
 		stringFlag("rate-per-net", "a second for each /24 or IPv6 /64 (default 200)"),
 		stringFlag("rate-per-host", "a second for each address (default 10)"),
+		stringFlag("window", "quiet `HOURS`, local time, such as 22:00-05:00: nothing is begun in them, and the scan goes on by itself after them; !22:00-05:00 for all but these"),
 		stringFlag("timeout", "for one handshake, such as 3s (default 3s)"),
 		stringFlag("concurrency", "handshakes under way at once (default: by rate and timeout)", "c"),
 		stringFlag("scan-type", "auto, syn (raw packets; needs CAP_NET_RAW) or connect (no rights) (default auto)"),
@@ -234,6 +235,10 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 	}
 	if s.Rates, err = ratesOf(c, cfg); err != nil {
 		return nil, err
+	}
+	window := get("window", "$.window", cfg.Window)
+	if s.Rates.Quiet, err = ratelimit.ParseHours(window.text); err != nil {
+		return nil, window.errorf("%s", strings.TrimPrefix(err.Error(), "ratelimit: "))
 	}
 	if s.Timeout, err = get("timeout", "", "").someTime(3 * time.Second); err != nil {
 		return nil, err
