@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -124,8 +125,8 @@ func silentPort(t *testing.T) netip.AddrPort {
 	return addr
 }
 
-// sweepAll sweeps the ports of an address and returns what each showed.
-func sweepAll(t *testing.T, c *Connect, addrs ...netip.AddrPort) map[netip.AddrPort]Result {
+// sweepAll sweeps the ports of some addresses, each on each, and returns what was seen and what was yielded.
+func sweepAll(t *testing.T, c *Connect, addrs ...netip.AddrPort) (*Coverage, []Opening) {
 	t.Helper()
 	var texts []string
 	var ports []uint16
@@ -135,24 +136,37 @@ func sweepAll(t *testing.T, c *Connect, addrs ...netip.AddrPort) map[netip.AddrP
 	if c.Limiter == nil {
 		c.Limiter = ratelimit.New(ratelimit.Rates{})
 	}
-	got := make(map[netip.AddrPort]Result)
-	for r := range c.Sweep(t.Context(), mustPlan(t, mustScope(t, aiming(Spec{}, texts...)), 1, ports...), 0) {
-		got[r.Target.AddrPort()] = r
+	cov := NewCoverage(mustPlan(t, mustScope(t, aiming(Spec{}, texts...)), 1, ports...))
+	openings := sweep(t, c, cov)
+	if !cov.Swept() {
+		t.Errorf("the sweep ended after %d of %d targets", cov.Looked(), cov.plan.Len())
 	}
-	return got
+	for _, o := range openings {
+		if got := cov.State(o.Target.AddrPort()); got != Open {
+			t.Errorf("%v was yielded as open, and is %v", o.Target, got)
+		}
+	}
+	if n := len(slices.Collect(cov.Openings())); n != len(openings) {
+		t.Errorf("got %d openings, want the %d that are written down", len(openings), n)
+	}
+	return cov, openings
 }
 
 func TestConnectTellsTheStatesApart(t *testing.T) {
 	open, _ := listen(t, "127.0.0.1:0")
 	closed, silent := closedPort(t, "127.0.0.1"), silentPort(t)
-	got := sweepAll(t, &Connect{Timeout: 500 * time.Millisecond}, open, closed, silent)
+	const timeout = 500 * time.Millisecond
+	got, _ := sweepAll(t, &Connect{Timeout: timeout}, open, closed, silent)
 	for _, c := range []struct {
 		addr   netip.AddrPort
 		state  State
 		reason string
 	}{{open, Open, "handshake"}, {closed, Closed, "reset"}, {silent, Filtered, "no answer in 500ms"}} {
-		if r := got[c.addr]; r.State != c.state || r.Reason != c.reason {
-			t.Errorf("got %v, %q, want %v, %q", r.State, r.Reason, c.state, c.reason)
+		if state := got.State(c.addr); state != c.state {
+			t.Errorf("swept: got %v, want %v", state, c.state)
+		}
+		if state, reason := connect(c.addr, netip.AddrPort{}, timeout); state != c.state || reason != c.reason {
+			t.Errorf("got %v, %q, want %v, %q", state, reason, c.state, c.reason)
 		}
 	}
 }
@@ -160,10 +174,10 @@ func TestConnectTellsTheStatesApart(t *testing.T) {
 func TestConnectTellsTheStatesApartInIPv6(t *testing.T) {
 	open, _ := listen(t, "[::1]:0")
 	closed := closedPort(t, "::1")
-	got := sweepAll(t, &Connect{Source: netip.MustParseAddr("127.0.0.1")}, open, closed) // the source is of the other family: not used
+	got, _ := sweepAll(t, &Connect{Source: netip.MustParseAddr("127.0.0.1")}, open, closed) // the source is of the other family: not used
 	for addr, want := range map[netip.AddrPort]State{open: Open, closed: Closed} {
-		if r := got[addr]; r.State != want {
-			t.Errorf("got %v, %q, want %v", r.State, r.Reason, want)
+		if state := got.State(addr); state != want {
+			t.Errorf("got %v, want %v", state, want)
 		}
 	}
 }
@@ -201,23 +215,34 @@ func needsOwnSources(t *testing.T) {
 	}
 }
 
-// Law 2, law 6: our own trouble is Failed, and each try of it has a permission.
+// Law 2, law 6: our own trouble is Failed, and each try of it has a permission. When the sweep goes on it is tried again.
 func TestLocalTroubleIsFailed(t *testing.T) {
 	needsOwnSources(t)
 	open, came := listen(t, "127.0.0.1:0")
 	closed := closedPort(t, "127.0.0.1")
 	var tries atomic.Int64
-	got := sweepAll(t, &Connect{Source: netip.MustParseAddr("192.0.2.1"), Before: func(Target, netip.AddrPort) error { tries.Add(1); return nil }}, open, closed)
-	for addr, r := range got {
-		if r.State != Failed || r.Reason != "bind: cannot assign requested address" {
-			t.Errorf("%v: got %v, %q, want %v, bind: cannot assign requested address", addr, r.State, r.Reason, Failed)
+	c := &Connect{Source: netip.MustParseAddr("192.0.2.1"), Before: func(Target, netip.AddrPort) error { tries.Add(1); return nil }}
+	got, _ := sweepAll(t, c, open, closed)
+	for addr, state := range got.States() {
+		if state != Failed {
+			t.Errorf("%v: got %v, want %v", addr, state, Failed)
 		}
 	}
-	if n := tries.Load(); len(got) != 2 || n != 10 {
-		t.Errorf("got %d results in %d tries, want 2 in 10", len(got), n)
+	if why := got.Trouble(); why != "bind: cannot assign requested address" {
+		t.Errorf("got %q, want bind: cannot assign requested address", why)
+	}
+	if n := tries.Load(); got.plan.Len() != 2 || n != 10 || got.Sent() != 10 {
+		t.Errorf("%d targets in %d tries, of which %d are counted, want 2 in 10", got.plan.Len(), n, got.Sent())
 	}
 	if n := came(); n != 0 {
 		t.Errorf("%d connections came, want none", n)
+	}
+	if got.Complete() {
+		t.Error("complete with targets that failed")
+	}
+	c.Source = netip.Addr{}
+	if openings := sweep(t, c, got); len(openings) != 1 || got.State(open) != Open || got.State(closed) != Closed || tries.Load() != 12 || !got.Complete() {
+		t.Errorf("again: got %v, %v, %v in %d tries, want the trouble to be over", openings, got.State(open), got.State(closed), tries.Load()-10)
 	}
 }
 
@@ -234,10 +259,12 @@ func TestTryingAgainNeedsPermissionAgain(t *testing.T) {
 			return nil
 		},
 	}
-	for r := range c.Sweep(ctx, mustPlan(t, mustScope(t, aiming(Spec{}, "127.0.0.1")), 1, 25), 0) {
-		if r.State != NotAttempted || r.Reason != "interrupted" {
-			t.Errorf("got %v, %q, want %v, interrupted", r.State, r.Reason, NotAttempted)
-		}
+	cov := NewCoverage(mustPlan(t, mustScope(t, aiming(Spec{}, "127.0.0.1")), 1, 25))
+	for o, err := range c.Sweep(ctx, cov) {
+		t.Errorf("got %v, %v, want nothing", o, err)
+	}
+	if row := cov.Rows()[0]; row.Reasons["interrupted"] != 1 {
+		t.Errorf("got %+v, want it interrupted", row)
 	}
 	if tries != 1 {
 		t.Errorf("got %d tries, want the one that was permitted", tries)

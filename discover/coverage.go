@@ -8,7 +8,6 @@ import (
 	"iter"
 	"math/bits"
 	"net/netip"
-	"os"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -50,16 +49,17 @@ const (
 
 const coverageMagic = 0x7273636f76000001
 
-// The three bits of a target.
+// The three bits of a target. Those from codeFailed on have the third one, which is written first: who is killed between
+// the two writes leaves codeFailed, and that is tried again.
 const (
 	codeNone = iota
 	codeOpen
 	codeClosed
 	codeProhibited
-	codeFiltered // told, not concluded
-	codeUnreachable
 	codeFailed
-	codePassed // passed over: it was open before
+	codeUnreachable
+	codeFiltered // told, not concluded
+	codePassed   // passed over: it was open before, or cannot be reached from there
 )
 
 var (
@@ -90,7 +90,9 @@ var errOtherPlan = errors.New("it belongs to another plan")
 
 // OpenCoverage makes the coverage of a plan in a file, or goes on with the one that is there. Its whole room on disk is
 // taken at once, so that a full disk is an error before anything is sent.
-func OpenCoverage(p *Plan, name string) (*Coverage, error) {
+func OpenCoverage(p *Plan, name string) (*Coverage, error) { return openCoverage(p, name, bootID()) }
+
+func openCoverage(p *Plan, name string, boot uint64) (*Coverage, error) {
 	n := p.size()
 	size := int(8 * (headWords + words(n, 2) + words(n, 1)))
 	m, err := openMapped(name, size)
@@ -99,19 +101,25 @@ func OpenCoverage(p *Plan, name string) (*Coverage, error) {
 	}
 	c := &Coverage{plan: p, file: m}
 	c.lay(m.words)
-	boot := bootID()
 	switch {
 	case c.head[headMagic] == 0:
 	case c.head[headMagic] != coverageMagic || c.head[headPlan] != p.fingerprint():
-		m.close()
-		return nil, fmt.Errorf("%s: %w", name, errOtherPlan)
-	case c.head[headClean] == 0 && c.head[headBoot] != boot:
-		clear(m.words) // the machine went down, and what reached the disk is not known: look again
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, errOtherPlan), m.close())
+	case c.head[headClean] == 0 && (boot == 0 || c.head[headBoot] != boot) || c.head[headPosition] > p.Len():
+		// The machine went down, and what reached the disk is not known: look again. The head goes last, so that who is
+		// killed meanwhile comes here again.
+		clear(c.low)
+		clear(c.high)
+		clear(c.head)
 	}
 	if c.head[headPasses] == 0 {
 		c.head[headPasses] = 1
 	}
 	c.head[headMagic], c.head[headPlan], c.head[headBoot], c.head[headClean] = coverageMagic, p.fingerprint(), boot, 0
+	// From here on the disk says that it is in use: it may hold any part of what is written now.
+	if err := m.sync(); err != nil {
+		return nil, errors.Join(fmt.Errorf("the scan's state cannot be stored: %w", err), m.close())
+	}
 	return c, nil
 }
 
@@ -135,17 +143,6 @@ func (c *Coverage) Sync() error {
 		return nil
 	}
 	return c.file.sync()
-}
-
-// bootID tells one run of this machine from another; 0 where it cannot be told.
-func bootID() uint64 {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return 0
-	}
-	h := fnv.New64a()
-	h.Write(b)
-	return h.Sum64()
 }
 
 // fingerprint tells plans apart.
@@ -180,47 +177,48 @@ func (c *Coverage) code(index uint64) uint64 {
 	return v | atomic.LoadUint64(&c.high[index/64])>>(index%64)&1<<2
 }
 
-// swap writes the bits of a target, and returns what they were. Two that swap one target's bits at once may see each
-// other's halves, so each target has one writer at a time.
-func (c *Coverage) swap(index, code uint64) (old uint64) {
-	old = replace(&c.low[index/32], index%32*2, 3, code&3)
-	word := &c.high[index/64]
-	if code>>2 != atomic.LoadUint64(word)>>(index%64)&1 { // most never touch this page
-		return old | replace(word, index%64, 1, code>>2)<<2
+// swap writes the bits of a target, and keeps count of those that are open. Two that swap one target's bits at once may
+// see each other's halves, so each target has one writer at a time.
+func (c *Coverage) swap(index, code uint64) {
+	old := c.code(index)
+	if (old^code)&4 != 0 { // most never touch this page
+		replace(&c.high[index/64], index%64, 1, code>>2)
 	}
-	return old | code&4
+	replace(&c.low[index/32], index%32*2, 3, code&3)
+	switch {
+	case code == codeOpen && old != codeOpen:
+		atomic.AddUint64(&c.head[headOpen], 1)
+	case code != codeOpen && old == codeOpen:
+		atomic.AddUint64(&c.head[headOpen], ^uint64(0))
+	}
 }
 
-func replace(word *uint64, shift, mask, bits uint64) (old uint64) {
+func replace(word *uint64, shift, mask, bits uint64) {
 	for {
 		was := atomic.LoadUint64(word)
 		if atomic.CompareAndSwapUint64(word, was, was&^(mask<<shift)|bits<<shift) {
-			return was >> shift & mask
+			return
 		}
 	}
 }
 
 // note writes down what a target showed.
-func (c *Coverage) note(index uint64, s State) {
-	if old := c.swap(index, codeOf[s]); s == Open && old != codeOpen {
-		atomic.AddUint64(&c.head[headOpen], 1)
-	}
-}
+func (c *Coverage) note(index uint64, s State) { c.swap(index, codeOf[s]) }
 
-// Set writes down what a target showed. It changes nothing where the target is not in the plan.
+// Set writes down what a target showed. It changes nothing where the target is not in the plan, or in another shard.
 func (c *Coverage) Set(a netip.AddrPort, s State) {
-	if i, ok := c.plan.indexOf(a); ok {
+	if i, _, ok := c.plan.positionOf(a); ok {
 		c.note(i, s)
 	}
 }
 
 // State is what a target showed.
 func (c *Coverage) State(a netip.AddrPort) State {
-	i, ok := c.plan.indexOf(a)
+	i, position, ok := c.plan.positionOf(a)
 	if !ok {
 		return NotAttempted
 	}
-	return c.state(i, c.Swept())
+	return c.state(i, position < c.settled())
 }
 
 // state is what a target showed, where the last pass went over it or not.
@@ -372,33 +370,42 @@ func (c *Coverage) begin(passes uint64) bool {
 	if !done {
 		c.setPasses(passes)
 	}
-	again := false
+	rewound := false
 	for w := range c.high {
 		for v := atomic.LoadUint64(&c.high[w]); v != 0; v &= v - 1 {
 			if i := uint64(w)*64 + uint64(bits.TrailingZeros64(v)); c.code(i) == codeFailed {
+				if !rewound {
+					c.rewind()
+					rewound = true
+				}
 				c.swap(i, codeNone)
-				again = true
 			}
 		}
 	}
-	if again {
-		c.advance(c.passes()-1, 0)
-	}
-	return again || !done
+	return rewound || !done
 }
 
-// Pass writes down that a target is not to be tried: it was open before.
+// rewind has the last pass go over all targets again that have no state. It comes before a state is taken away: with the
+// cursor behind it, such a target would count as silent.
+func (c *Coverage) rewind() {
+	last := c.passes() - 1
+	if pass, _ := c.cursor(); pass >= last {
+		c.advance(last, 0)
+	}
+}
+
+// Pass writes down that a target is not to be tried: it was open before. What it showed is kept.
 func (c *Coverage) Pass(a netip.AddrPort) {
-	if i, ok := c.plan.indexOf(a); ok {
+	if i, _, ok := c.plan.positionOf(a); ok && (c.code(i) == codeNone || c.code(i) == codeFailed) {
 		c.swap(i, codePassed)
 	}
 }
 
 // Forget has a target looked at again.
 func (c *Coverage) Forget(a netip.AddrPort) {
-	if i, ok := c.plan.indexOf(a); ok {
+	if i, _, ok := c.plan.positionOf(a); ok {
+		c.rewind()
 		c.swap(i, codeNone)
-		c.advance(min(c.head[headPass], c.head[headPasses]-1), 0)
 	}
 }
 
@@ -567,6 +574,9 @@ func (c *Coverage) row(prefix netip.Prefix, port uint16, addresses, in uint64, t
 	if in > t.ours {
 		r.Reasons["other-shard"] = in - t.ours
 	}
+	if n[codePassed] > 0 {
+		r.Reasons[passedOver] = n[codePassed]
+	}
 	left := r.NotAttempted
 	for _, n := range r.Reasons {
 		left -= n
@@ -577,11 +587,17 @@ func (c *Coverage) row(prefix netip.Prefix, port uint16, addresses, in uint64, t
 	return r
 }
 
+// passedOver is the reason of what was not to be tried.
+const passedOver = "passed-over"
+
 // Complete reports whether every target of the plan was looked at.
 func (c *Coverage) Complete() bool {
+	if !c.Swept() {
+		return false // counting the rows of a sweep under way takes a while
+	}
 	for _, r := range c.Rows() {
 		for why, n := range r.Reasons {
-			if n > 0 && why != "excluded" && why != "other-shard" {
+			if n > 0 && why != "excluded" && why != "other-shard" && why != passedOver {
 				return false
 			}
 		}

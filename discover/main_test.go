@@ -65,3 +65,15 @@ func mustTarget(tb testing.TB, s *Scope, a string) Target {
 func ipRange(from, to string) netipx.IPRange {
 	return netipx.IPRangeFrom(netip.MustParseAddr(from), netip.MustParseAddr(to))
 }
+
+// sweep sweeps a coverage, and returns what was yielded.
+func sweep(t *testing.T, s Sweeper, cov *Coverage) (openings []Opening) {
+	t.Helper()
+	for o, err := range s.Sweep(t.Context(), cov) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		openings = append(openings, o)
+	}
+	return openings
+}

@@ -154,11 +154,15 @@ func TestInsideTheNamespace(t *testing.T) {
 	for i := range 3 {
 		addrs = append(addrs, at("10.97.0."+strconv.Itoa(i+1), 1003))
 	}
-	got := sweepAll(t, &Connect{Timeout: 2 * time.Second}, addrs...)
+	const timeout = 2 * time.Second
+	got, _ := sweepAll(t, &Connect{Timeout: timeout}, addrs...)
 	check := func(name string, a netip.AddrPort, state State, reason string) {
 		t.Helper()
-		if r := got[a]; r.State != state || r.Reason != reason {
-			t.Errorf("%s: %v: got %v, %q, want %v, %q", name, a, r.State, r.Reason, state, reason)
+		if s := got.State(a); s != state {
+			t.Errorf("%s: %v: swept: got %v, want %v", name, a, s, state)
+		}
+		if s, why := connect(a, netip.AddrPort{}, timeout); s != state || why != reason {
+			t.Errorf("%s: %v: got %v, %q, want %v, %q", name, a, s, why, state, reason)
 		}
 	}
 	for _, w := range wall {
@@ -185,18 +189,26 @@ func TestInsideTheNamespace(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got := sweepAll(t, &Connect{Timeout: 2 * time.Second, From: from}, doors...)
+			got, openings := sweepAll(t, &Connect{Timeout: timeout, From: from}, doors...)
+			source := make(map[netip.AddrPort]netip.AddrPort)
+			for _, o := range openings {
+				source[o.Target.AddrPort()] = o.Source
+			}
 			for i, a := range doors {
-				r := got[a]
-				want := Result{State: Filtered}
+				want, to := Filtered, netip.AddrPort{}
 				if c.open[i] {
-					want.State, want.Plain = Open, i == 0 && c.from != ""
+					want = Open
+					if i > 0 { // the first is open to all
+						to = from
+					}
 				}
-				if want.Passed = !SourceFits(from, a.Addr()); want.Passed {
-					want.State = NotAttempted
+				passed := !SourceFits(from, a.Addr())
+				if passed {
+					want = NotAttempted
 				}
-				if r.State != want.State || r.Plain != want.Plain || r.Passed != want.Passed {
-					t.Errorf("from %q to %v: got %v, %q, plain %v, passed %v, want %v, plain %v, passed %v", c.from, a, r.State, r.Reason, r.Plain, r.Passed, want.State, want.Plain, want.Passed)
+				index, _ := got.plan.indexOf(a)
+				if s := got.State(a); s != want || source[a] != to || (got.code(index) == codePassed) != passed {
+					t.Errorf("from %q to %v: got %v, open to %q, passed %v, want %v, open to %q, passed %v", c.from, a, s, SourceText(source[a]), got.code(index) == codePassed, want, SourceText(to), passed)
 				}
 				if c.from == ":25" && c.open[i] {
 					s := mustScope(t, aiming(Spec{}, a.Addr().String()))
@@ -218,8 +230,8 @@ func TestInsideTheNamespace(t *testing.T) {
 			if state, reason := connect(a, netip.AddrPort{}, time.Second); state != Failed || reason != "connected to itself" {
 				t.Errorf("%v: got %v, %q, want %v, connected to itself", a, state, reason, Failed)
 			}
-			if r := sweepAll(t, &Connect{Timeout: time.Second}, a)[a]; r.State != Failed {
-				t.Errorf("%v: got %v, %q, want %v", a, r.State, r.Reason, Failed)
+			if cov, _ := sweepAll(t, &Connect{Timeout: time.Second}, a); cov.State(a) != Failed {
+				t.Errorf("%v: got %v, %q, want %v", a, cov.State(a), cov.Trouble(), Failed)
 			}
 		}
 	})

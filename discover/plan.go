@@ -33,25 +33,37 @@ func NewPlan(s *Scope, ports []uint16, seed uint64) (*Plan, error) {
 		return nil, fmt.Errorf("port 0 cannot be scanned: ports run from 1 to 65535")
 	}
 	p := &Plan{scope: s, ports: ports, order: newPermutation(s.Len()*uint64(len(ports)), seed), shards: 1}
-	return p, p.check()
+	return p.checked()
 }
 
-func (p *Plan) check() error {
+func (p *Plan) checked() (*Plan, error) {
 	if n := p.size(); n > MaxTargets {
-		return fmt.Errorf("%d addresses on %d ports are more than %d targets: scan them in parts", p.scope.Len(), len(p.ports), uint64(MaxTargets))
+		more := ""
+		if p.wide != nil {
+			more = fmt.Sprintf(", and all ports of %d", p.wide.Len())
+		}
+		return nil, fmt.Errorf("%d addresses on %d ports%s are more than %d targets: scan them in parts", p.scope.Len(), len(p.ports), more, uint64(MaxTargets))
 	}
-	return nil
+	return p, nil
 }
 
 // AllPorts returns the plan with all 65,535 ports of some hosts of its scope. The ports that all hosts share come
 // first, so that a host with many does not keep the others waiting.
 func (p Plan) AllPorts(hosts []Entry) (*Plan, error) {
+	if len(hosts) == 0 {
+		return &p, nil
+	}
 	chosen, err := parseAll(hosts, parseEntry)
 	if err != nil {
 		return nil, err
 	}
+	for _, h := range chosen {
+		if e := hosts[h.entry]; !p.scope.set.OverlapsRange(h.r) {
+			return nil, fmt.Errorf("%s: %s is %w", e.Where, e.Text, ErrOutOfScope)
+		}
+	}
 	if p.wide, err = p.scope.part(chosen); err != nil {
-		return nil, fmt.Errorf("%s: %w", hosts[0].Where, err)
+		return nil, err
 	}
 	p.rest = nil
 	for port := uint16(1); port != 0; port++ {
@@ -60,7 +72,7 @@ func (p Plan) AllPorts(hosts []Entry) (*Plan, error) {
 		}
 	}
 	p.behind = newPermutation(p.wide.Len()*uint64(len(p.rest)), p.order.keys[0])
-	return &p, p.check()
+	return p.checked()
 }
 
 // Shard returns the i-th of n parts, i from 1 to n. Each target is in exactly one of them.
@@ -83,7 +95,7 @@ func (p *Plan) Len() uint64 {
 	if p.shard >= p.size() {
 		return 0
 	}
-	return (p.size() - p.shard + p.shards - 1) / p.shards
+	return (p.size()-p.shard-1)/p.shards + 1
 }
 
 // Scope is where the targets lie.
@@ -132,6 +144,19 @@ func (p *Plan) indexOf(a netip.AddrPort) (index uint64, ok bool) {
 	return p.order.n + i*uint64(len(p.rest)) + uint64(k), ok && listed
 }
 
+// positionOf is the number of a target and its position, if it is in the plan and in our shard.
+func (p *Plan) positionOf(a netip.AddrPort) (index, position uint64, ok bool) {
+	if index, ok = p.indexOf(a); !ok {
+		return 0, 0, false
+	}
+	if index < p.order.n {
+		position = p.order.of(index)
+	} else {
+		position = p.order.n + p.behind.of(index-p.order.n)
+	}
+	return index, position / p.shards, position%p.shards == p.shard
+}
+
 // permutation is a keyed bijection of 0..n-1: a Feistel network of four rounds over the bits that n-1 has, whose halves
 // may differ by a bit, walked until the value falls below n. The walk takes fewer than two steps on average.
 type permutation struct {
@@ -159,6 +184,20 @@ func (p *permutation) at(i uint64) uint64 {
 		l ^= scatter(h^p.keys[1]) & p.low
 		h ^= scatter(l^p.keys[2]) & p.high
 		l ^= scatter(h^p.keys[3]) & p.low
+		if i = h<<p.bits | l; i < p.n {
+			return i
+		}
+	}
+}
+
+// of is the inverse of at.
+func (p *permutation) of(i uint64) uint64 {
+	for {
+		l, h := i&p.low, i>>p.bits
+		l ^= scatter(h^p.keys[3]) & p.low
+		h ^= scatter(l^p.keys[2]) & p.high
+		l ^= scatter(h^p.keys[1]) & p.low
+		h ^= scatter(l^p.keys[0]) & p.high
 		if i = h<<p.bits | l; i < p.n {
 			return i
 		}

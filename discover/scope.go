@@ -124,9 +124,6 @@ func (s *Scope) part(chosen []parsed) (*Scope, error) {
 	for _, r := range set.Ranges() {
 		out.addSpans(r)
 	}
-	if out.total == 0 {
-		return nil, errors.New("none of these addresses lies in the scope")
-	}
 	return out, nil
 }
 

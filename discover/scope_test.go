@@ -283,6 +283,109 @@ func TestScopeIsWhatAListOfAddressesWouldBe(t *testing.T) {
 	}
 }
 
+// Spans are the scope, cut where one label ends: sorted, apart from each other, each within its label, numbered without
+// a gap.
+func TestSpansAreTheScope(t *testing.T) {
+	r := seeded(t)
+	for range 200 {
+		spec, _, left := randomSpec(r)
+		if len(left) == 0 {
+			continue
+		}
+		s := mustScope(t, spec)
+		check := func(s *Scope) {
+			t.Helper()
+			total := uint64(0)
+			var b netipx.IPSetBuilder
+			for k, x := range s.ranges {
+				whole := netipx.IPRangeFrom(x.from, x.to)
+				n, ok := rangeLen(whole)
+				if !ok || !whole.IsValid() || x.before != total {
+					t.Fatalf("%v: span %d is %v, with %d before it, want %d", spec, k, whole, x.before, total)
+				}
+				if k > 0 && !s.ranges[k-1].to.Less(x.from) {
+					t.Fatalf("%v: span %d, %v, does not come behind %v", spec, k, whole, s.ranges[k-1].to)
+				}
+				if label := netipx.RangeOfPrefix(s.labels[x.label]); !label.Contains(x.from) || !label.Contains(x.to) {
+					t.Fatalf("%v: span %d, %v, is not in its label %v", spec, k, whole, label)
+				}
+				for _, i := range []uint64{x.before, x.before + n/2, x.before + n - 1} {
+					a := s.at(i)
+					if at, ok := s.place(a); s.spanAt(i) != &s.ranges[k] || !whole.Contains(a) || !ok || at != i {
+						t.Fatalf("%v: address %d is %v, which is number %d, %v, and not of span %d", spec, i, a, at, ok, k)
+					}
+				}
+				b.AddRange(whole)
+				total += n
+			}
+			set, err := b.IPSet()
+			if err != nil || !set.Equal(s.set) || total != s.Len() {
+				t.Fatalf("%v: the spans are %v with %d addresses, want %v with %d", spec, set.Ranges(), total, s.set.Ranges(), s.Len())
+			}
+		}
+		check(s)
+		var some []parsed
+		for range 1 + r.IntN(3) {
+			some = append(some, parsed{r: randomRange(r)})
+		}
+		part, err := s.part(some)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(part)
+		for _, a := range left {
+			in := slices.ContainsFunc(some, func(p parsed) bool { return p.r.Contains(a) })
+			if i, ok := part.place(a); ok != in || ok && part.at(i) != a || part.Contains(a) != in {
+				t.Fatalf("%v: %v is in the part %v: %v, want %v", spec, a, some, ok, in)
+			}
+		}
+		if part.Len() > s.Len() {
+			t.Fatalf("the part has %d of %d addresses", part.Len(), s.Len())
+		}
+	}
+}
+
+func TestAddressesAddAndDiffer(t *testing.T) {
+	for _, c := range []struct {
+		a    string
+		n    uint64
+		want string
+	}{
+		{"10.0.0.0", 0, "10.0.0.0"},
+		{"10.0.0.255", 1, "10.0.1.0"},
+		{"10.0.255.255", 1, "10.1.0.0"},
+		{"10.255.255.255", 1, "11.0.0.0"},
+		{"0.0.0.0", 1<<32 - 1, "255.255.255.255"},
+		{"198.51.100.7", 1<<24 + 1, "199.51.100.8"},
+		{"::", 1, "::1"},
+		{"::ff", 1, "::100"},
+		{"2001:db8::ffff", 1, "2001:db8::1:0"},
+		{"2001:db8::ffff:ffff:ffff:ffff", 1, "2001:db8:0:1::"},
+		{"2001:db8::ffff:ffff:ffff:fff0", 1<<32 + 15, "2001:db8:0:1::ffff:ffff"},
+		{"2001:db8::", 1<<64 - 1, "2001:db8::ffff:ffff:ffff:ffff"},
+		{"2001:db8:0:ffff:ffff:ffff:ffff:ffff", 1, "2001:db8:1::"},
+		{"2001:db8:ffff:ffff:ffff:ffff:ffff:ff80", 128, "2001:db9::"},
+		{"ffff:ffff:ffff:ffff:ffff:ffff:ffff:0", 1<<16 - 1, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+	} {
+		a, want := netip.MustParseAddr(c.a), netip.MustParseAddr(c.want)
+		if got := addrAdd(a, c.n); got != want {
+			t.Errorf("%v + %d: got %v, want %v", a, c.n, got, want)
+		}
+		if got := addrDiff(want, a); got != c.n {
+			t.Errorf("%v - %v: got %d, want %d", want, a, got, c.n)
+		}
+	}
+	r := seeded(t)
+	for range 2000 {
+		a := plus(worlds[r.IntN(len(worlds))], r.IntN(worldSize))
+		n := r.IntN(300)
+		b := plus(a, n)
+		if got := addrAdd(a, uint64(n)); got != b || addrDiff(b, a) != uint64(n) {
+			t.Fatalf("%v + %d: got %v, want %v; their difference: %d", a, n, got, b, addrDiff(b, a))
+		}
+	}
+}
+
 func FuzzScope(f *testing.F) {
 	for _, s := range []string{
 		"10.0.0.0/24", "10.0.0.1-50", "10.0.0.1-10.0.1.5", "2001:db8::/120", "2001:db8::1-2001:db8::ff", "::1", "0.0.0.0/0", "::/0", "10.0.0.5/8", "fe80::1%eth0",

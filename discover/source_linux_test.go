@@ -115,9 +115,13 @@ func TestSweepFromAnotherSource(t *testing.T) {
 			}
 			plan := mustPlan(t, mustScope(t, aiming(Spec{}, texts...)), 1, listen)
 			for range 3 {
-				for r := range connect.Sweep(t.Context(), plan, 0) {
-					if r.State != Open || !r.Plain {
-						t.Errorf("%v: got %v, %q, plain %v, want open to both", r.Target, r.State, r.Reason, r.Plain)
+				openings := sweep(t, connect, NewCoverage(plan))
+				if len(openings) != len(doors) {
+					t.Errorf("got %d openings, want %d", len(openings), len(doors))
+				}
+				for _, o := range openings {
+					if o.Source != (netip.AddrPort{}) {
+						t.Errorf("%v: open to %v, want to both", o.Target, o.Source)
 					}
 				}
 			}
@@ -142,27 +146,39 @@ func TestSweepFromAnotherSource(t *testing.T) {
 func TestSweepPassesOver(t *testing.T) {
 	d := newDoor(t, "127.0.0.1:0")
 	plan := mustPlan(t, mustScope(t, aiming(Spec{}, "127.0.0.1", "127.0.0.2", "::1")), 1, d.addr.Port())
-	var passed, tried []string
+	var mu sync.Mutex
+	var tried []string
 	connect := &Connect{
 		Limiter: ratelimit.New(ratelimit.Rates{}), From: netip.MustParseAddrPort("127.0.0.5:0"),
-		Skip: func(position uint64, t Target) bool {
-			at, err := plan.At(position)
-			return err == nil && at == t && t.AddrPort().Addr().String() == "127.0.0.2"
+		Before: func(t Target, from netip.AddrPort) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if from.IsValid() {
+				tried = append(tried, t.AddrPort().Addr().String())
+			}
+			return nil
 		},
 	}
-	for r := range connect.Sweep(t.Context(), plan, 0) {
-		if r.Passed {
-			passed = append(passed, r.Target.AddrPort().Addr().String())
-			if r.State != NotAttempted || r.Reason != "passed over" {
-				t.Errorf("%v: got %v, %q", r.Target, r.State, r.Reason)
-			}
-			continue
+	cov := NewCoverage(plan)
+	cov.Pass(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), d.addr.Port()))
+	sweep(t, connect, cov)
+	var passed []string
+	for a, state := range cov.States() {
+		if state == NotAttempted {
+			passed = append(passed, a.Addr().String())
 		}
-		tried = append(tried, r.Target.AddrPort().Addr().String())
 	}
 	slices.Sort(passed)
 	if !slices.Equal(passed, []string{"127.0.0.2", "::1"}) || !slices.Equal(tried, []string{"127.0.0.1"}) {
 		t.Errorf("passed over %v, tried %v", passed, tried)
+	}
+	for _, r := range cov.Rows() {
+		if r.NotAttempted != r.Reasons[passedOver] {
+			t.Errorf("got %+v, want it passed over", r)
+		}
+	}
+	if !cov.Complete() {
+		t.Error("not complete: what is passed over is not to be tried")
 	}
 }
 
@@ -182,8 +198,8 @@ func TestASourceThatCannotBeUsedIsFailed(t *testing.T) {
 		if err := CheckSource(netip.Addr{}, source, d.addr.Addr()); !errors.Is(err, ErrSource) || !errors.Is(err, c.errno) {
 			t.Errorf("%s: check: got %v, want %v", c.source, err, c.errno)
 		}
-		if r := sweepAll(t, &Connect{From: source}, d.addr)[d.addr]; r.State != Failed {
-			t.Errorf("%s: sweep: got %v, %q, want %v", c.source, r.State, r.Reason, Failed)
+		if cov, _ := sweepAll(t, &Connect{From: source}, d.addr); cov.State(d.addr) != Failed {
+			t.Errorf("%s: sweep: got %v, %q, want %v", c.source, cov.State(d.addr), cov.Trouble(), Failed)
 		}
 		conn, err := s.Dialer(netip.Addr{}, time.Minute).DialFrom(t.Context(), mustTarget(t, s, d.addr.String()), source)
 		if conn != nil || !errors.Is(err, ErrSource) || !errors.Is(err, c.errno) {

@@ -85,17 +85,17 @@ func TestDialFromNeedsASourceOfTheTargetsFamily(t *testing.T) {
 	}
 }
 
-func TestCoverageMoves(t *testing.T) {
+// What a further source showed takes the place of what the vantage's own saw: a target is counted once.
+func TestATargetIsCountedOnce(t *testing.T) {
 	plan := mustPlan(t, mustScope(t, aiming(Spec{}, "10.0.0.0/30")), 1, 25)
 	c := NewCoverage(plan)
 	a := netip.MustParseAddrPort("10.0.0.1:25")
-	c.Add(a, Filtered)
-	c.Move(a, Filtered, Open)
-	c.Move(a, Filtered, Open)                                       // nothing is left to move
-	c.Move(a, NotAttempted, Open)                                   // was never counted
-	c.Move(netip.MustParseAddrPort("192.0.2.1:25"), Filtered, Open) // no target
+	for _, s := range []State{Filtered, Open, Open} {
+		c.Set(a, s)
+	}
+	c.Set(netip.MustParseAddrPort("192.0.2.1:25"), Open) // no target
 	r := c.Rows()[0]
-	if r.Open != 1 || r.Filtered != 0 || r.NotAttempted != 3 {
-		t.Errorf("got %+v, want one open and three not attempted", r)
+	if r.Open != 1 || r.Filtered != 0 || r.NotAttempted != 3 || c.Opened() != 1 {
+		t.Errorf("got %+v, %d open, want one open and three not attempted", r, c.Opened())
 	}
 }

@@ -189,7 +189,10 @@ func (c *Connect) look(ctx context.Context, stop func(error), cov *Coverage, pos
 	case Open:
 		o := Opening{Target: t, Vantage: c.Vantage, Source: c.From}
 		if c.From != (netip.AddrPort{}) {
-			if again, _ := c.handshake(ctx, stop, cov, t, netip.AddrPort{}); again == Open {
+			switch again, _ := c.handshake(ctx, stop, cov, t, netip.AddrPort{}); again {
+			case NotAttempted:
+				return false // interrupted: it is not known whether it opens to that source alone
+			case Open:
 				o.Source = netip.AddrPort{}
 			}
 		}

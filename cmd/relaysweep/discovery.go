@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -23,7 +24,20 @@ func (sc *scanning) openCoverages() error {
 			return err
 		}
 		sc.covs = append(sc.covs, cov)
-		sc.closers = append(sc.closers, cov)
+		sc.closers = append(sc.closers, closerFunc(func() error {
+			// What is open stands in the journal, with its source, before a coverage says that it is whole.
+			if err := sc.journal.f.Sync(); err != nil {
+				return err
+			}
+			return cov.Close()
+		}))
+	}
+	for _, o := range sc.past.openings {
+		if o.pass < 0 || o.pass >= len(sc.covs) {
+			return errors.New("the stored scan does not fit its own settings")
+		}
+		sc.covs[0].Set(o.addr, discover.Open) // a target is counted once
+		sc.covs[o.pass].Set(o.addr, discover.Open)
 	}
 	return nil
 }
@@ -79,7 +93,6 @@ func (sc *scanning) sweep(ctx context.Context, queue chan<- discover.Opening, st
 	sc.plain = make([]uint64, len(sc.covs))
 	for _, o := range sc.past.openings {
 		s.known[o.addr] = true
-		s.covs[0].Set(o.addr, discover.Open)
 		s.count(o.pass, o.source)
 		if t, err := sc.scope.Target(o.addr); err == nil && !o.probed {
 			s.push(ctx, discover.Opening{Target: t, Vantage: sc.s.Vantage, Source: o.source, Hollow: o.hollow})

@@ -3,7 +3,7 @@ package discovertest_test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"iter"
 	"net"
 	"net/netip"
 	"slices"
@@ -131,68 +131,79 @@ var contract = []struct {
 	name string
 	test func(t *testing.T, w world)
 }{
-	{"every target is tried once, from any position on", func(t *testing.T, w world) {
-		for _, from := range []uint64{0, 1, size / 2, size - 1, size, size + 1} {
-			b := &begun{}
-			got := collect(t, w.sweeper(ratelimit.New(ratelimit.Rates{}), b.before, 8).Sweep(t.Context(), w.plan, from), w.plan)
-			want := uint64(size) - min(from, size)
-			if uint64(len(got)) != want || uint64(len(b.targets)) != want {
-				t.Errorf("from %d: got %d results of %d tries, want %d", from, len(got), len(b.targets), want)
-			}
-			for position := range got {
-				if position < from {
-					t.Errorf("from %d: got position %d", from, position)
+	{"every target is tried once, wherever the sweep goes on", func(t *testing.T, w world) {
+		for _, from := range []uint64{0, 1, size / 2, size - 1, size} {
+			cov := discover.NewCoverage(w.plan)
+			known := make(map[netip.AddrPort]bool)
+			for i := range from {
+				target, err := w.plan.At(i)
+				if err != nil {
+					t.Fatal(err)
 				}
+				cov.Set(target.AddrPort(), discover.Closed)
+				known[target.AddrPort()] = true
 			}
-			for position, r := range got {
-				if r.State != discover.Open {
-					t.Errorf("position %d: got %v, %q, want %v", position, r.State, r.Reason, discover.Open)
+			b := &begun{}
+			got := collect(t, w.sweeper(ratelimit.New(ratelimit.Rates{}), b.before, 8).Sweep(t.Context(), cov))
+			want := int(size - from)
+			if len(got) != want || len(b.targets) != want || !cov.Complete() {
+				t.Errorf("from %d: got %d openings of %d tries, complete: %v, want %d", from, len(got), len(b.targets), cov.Complete(), want)
+			}
+			for a, state := range cov.States() {
+				if known[a] == got[a] || known[a] != (state == discover.Closed) || got[a] != (state == discover.Open) {
+					t.Errorf("from %d: %v: got %v, known before: %v, yielded: %v", from, a, state, known[a], got[a])
 				}
 			}
 		}
 	}},
-	{"what was begun before an interrupt is reported, nothing is begun after", func(t *testing.T, w world) {
+	{"what was begun before an interrupt is written down, nothing is begun after; later the rest is", func(t *testing.T, w world) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		const from = 3
 		b := &begun{}
-		got := make(map[uint64]discover.Result)
-		for r := range w.sweeper(ratelimit.New(ratelimit.Rates{}), b.before, 4).Sweep(ctx, w.plan, from) {
-			if _, twice := got[r.Position]; twice {
-				t.Errorf("position %d came twice", r.Position)
+		cov := discover.NewCoverage(w.plan)
+		got := make(map[netip.AddrPort]bool)
+		for o, err := range w.sweeper(ratelimit.New(ratelimit.Rates{}), b.before, 4).Sweep(ctx, cov) {
+			if err != nil {
+				t.Errorf("an interrupt is no error: %v", err)
+				break
 			}
-			if got[r.Position] = r; len(got) == 10 {
+			if got[o.Target.AddrPort()] = true; len(got) == 10 {
 				cancel()
 			}
 		}
 		if len(got) < 10 || len(got) > 10+2*4 { // those under way, and those reported but not read yet
-			t.Errorf("got %d results, want 10 and those under way", len(got))
+			t.Errorf("got %d openings, want 10 and those under way", len(got))
 		}
-		reported := make(map[netip.AddrPort]bool)
-		for position := range uint64(len(got)) {
-			r, ok := got[from+position]
-			if !ok {
-				t.Errorf("position %d is missing of %d", from+position, len(got))
-			}
-			reported[r.Target.AddrPort()] = r.State == discover.Open
+		first := len(b.targets)
+		if n := w.arrived(); n != first || len(got) != first || cov.Opened() != uint64(first) {
+			t.Errorf("%d arrived, %d were yielded, %d written down, want the %d that were begun", n, len(got), cov.Opened(), first)
 		}
 		for _, a := range b.targets {
-			if !reported[a] {
-				t.Errorf("%v was begun and not reported", a)
+			if cov.State(a) != discover.Open || !got[a] {
+				t.Errorf("%v was begun and is %v, yielded: %v", a, cov.State(a), got[a])
 			}
 		}
-		if n := w.arrived(); n != len(b.targets) {
-			t.Errorf("%d arrived, want the %d that were begun", n, len(b.targets))
+		if cov.Complete() {
+			t.Error("complete in the middle")
+		}
+		rest := collect(t, w.sweeper(ratelimit.New(ratelimit.Rates{}), b.before, 4).Sweep(t.Context(), cov))
+		for a := range rest {
+			if got[a] {
+				t.Errorf("%v was yielded again", a)
+			}
+		}
+		if len(got)+len(rest) != size || len(b.targets) != size || !cov.Complete() {
+			t.Errorf("%d and %d openings, %d tries, complete: %v, want %d", len(got), len(rest), len(b.targets), cov.Complete(), size)
 		}
 	}},
 	{"an interrupt before the beginning begins nothing", func(t *testing.T, w world) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		for r := range w.sweeper(ratelimit.New(ratelimit.Rates{}), nil, 8).Sweep(ctx, w.plan, 0) {
-			if r.State != discover.NotAttempted {
-				t.Errorf("got %v, want nothing or %v", r, discover.NotAttempted)
-			}
+		cov := discover.NewCoverage(w.plan)
+		for o, err := range w.sweeper(ratelimit.New(ratelimit.Rates{}), nil, 8).Sweep(ctx, cov) {
+			t.Errorf("got %v, %v, want nothing", o, err)
 		}
+		checkKnown(t, cov, 0)
 		if n := w.arrived(); n != 0 {
 			t.Errorf("%d arrived, want none", n)
 		}
@@ -200,8 +211,9 @@ var contract = []struct {
 	{"a caller that stops reading stops the work", func(t *testing.T, w world) {
 		defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 		b := &begun{}
+		cov := discover.NewCoverage(w.plan)
 		read := 0
-		for range w.sweeper(ratelimit.New(ratelimit.Rates{}), b.before, 2).Sweep(t.Context(), w.plan, 0) {
+		for range w.sweeper(ratelimit.New(ratelimit.Rates{}), b.before, 2).Sweep(t.Context(), cov) {
 			if read++; read == 3 {
 				break
 			}
@@ -210,15 +222,21 @@ var contract = []struct {
 		if after > 3+2*3 {
 			t.Errorf("%d were begun for 3 that were read, want those and the ones under way", after)
 		}
+		checkKnown(t, cov, after)
 		if n := w.arrived(); n != after {
 			t.Errorf("%d arrived, want the %d that were begun", n, after)
 		}
 	}},
-	{"a sequence can be read twice", func(t *testing.T, w world) {
-		seq := w.sweeper(ratelimit.New(ratelimit.Rates{}), nil, 8).Sweep(t.Context(), w.plan, 0)
-		for range 2 {
-			if got := collect(t, seq, w.plan); len(got) != size {
-				t.Errorf("got %d results, want %d", len(got), size)
+	{"a sequence can be read twice, and what is known is not tried again", func(t *testing.T, w world) {
+		b := &begun{}
+		sweeper := w.sweeper(ratelimit.New(ratelimit.Rates{}), b.before, 8)
+		for round := range 2 {
+			cov := discover.NewCoverage(w.plan)
+			seq := sweeper.Sweep(t.Context(), cov)
+			for again, want := range []int{size, 0} {
+				if got := collect(t, seq); len(got) != want || len(b.targets) != size*(round+1) {
+					t.Errorf("reading %d of coverage %d: got %d openings in %d tries, want %d", again+1, round+1, len(got), len(b.targets), want)
+				}
 			}
 		}
 	}},
@@ -227,20 +245,27 @@ var contract = []struct {
 		for _, failAt := range []int{0, 5} {
 			was := w.arrived()
 			b := &begun{err: full, failAt: failAt}
-			failed, tried := 0, 0
-			for r := range w.sweeper(ratelimit.New(ratelimit.Rates{}), b.before, 2).Sweep(t.Context(), w.plan, 0) {
+			cov := discover.NewCoverage(w.plan)
+			var errs []error
+			opened := 0
+			for _, err := range w.sweeper(ratelimit.New(ratelimit.Rates{}), b.before, 2).Sweep(t.Context(), cov) {
 				switch {
-				case r.State == discover.Failed && r.Reason == full.Error():
-					failed++
-				case r.State == discover.Open:
-					tried++
-				case r.State != discover.NotAttempted:
-					t.Errorf("got %v, %q, want %v, %v", r.State, r.Reason, discover.Failed, full)
+				case err != nil:
+					errs = append(errs, err)
+				case len(errs) > 0:
+					t.Error("the error was not the last")
+				default:
+					opened++
 				}
 			}
-			if failed < 1 || failed > 2 || tried != max(failAt-1, 0) || len(b.targets) != failed+tried {
-				t.Errorf("failing from %d on: got %d failed, %d tried, %d asked, want the sweep to stop", failAt, failed, tried, len(b.targets))
+			if len(errs) != 1 || !errors.Is(errs[0], full) {
+				t.Errorf("failing from %d on: got the errors %v, want %v once", failAt, errs, full)
 			}
+			tried := max(failAt-1, 0)
+			if failed := len(b.targets) - tried; opened != tried || failed < 1 || failed > 2 {
+				t.Errorf("failing from %d on: got %d openings, %d asked, want the sweep to stop", failAt, opened, len(b.targets))
+			}
+			checkKnown(t, cov, tried)
 			if n := w.arrived() - was; n != tried {
 				t.Errorf("failing from %d on: %d arrived, want %d", failAt, n, tried)
 			}
@@ -251,34 +276,48 @@ var contract = []struct {
 		defer cancel()
 		hourly := ratelimit.New(ratelimit.Rates{Total: 1.0 / 3600})
 		b := &begun{}
-		states := make(map[string]int)
+		cov := discover.NewCoverage(w.plan)
+		opened := 0
 		// A window of the network in memory fills before it is read, so it is of one.
-		for r := range w.sweeper(hourly, b.before, 1).Sweep(ctx, w.plan, 0) {
-			states[fmt.Sprint(r.State, " ", r.Reason)]++
+		for _, err := range w.sweeper(hourly, b.before, 1).Sweep(ctx, cov) {
+			if err != nil {
+				t.Error(err)
+			}
+			opened++
 			cancel()
 		}
-		if n := states["open handshake"]; n != 1 || len(states) > 2 || states["not-attempted interrupted"] > 1 {
-			t.Errorf("got %v, want one open and one interrupted at most", states)
-		}
-		if n := w.arrived(); n != 1 || len(b.targets) != 1 {
-			t.Errorf("%d arrived, %d were begun, want 1", n, len(b.targets))
+		checkKnown(t, cov, 1)
+		if n := w.arrived(); n != 1 || len(b.targets) != 1 || opened != 1 {
+			t.Errorf("%d arrived, %d were begun, %d yielded, want 1", n, len(b.targets), opened)
 		}
 	}},
 }
 
-// collect reads all results. Each must be of the plan, and come once.
-func collect(t *testing.T, seq func(func(discover.Result) bool), p *discover.Plan) map[uint64]discover.Result {
+// checkKnown holds that so many targets are open, and of the others nothing is known.
+func checkKnown(t *testing.T, cov *discover.Coverage, open int) {
 	t.Helper()
-	got := make(map[uint64]discover.Result)
-	for r := range seq {
-		want, err := p.At(r.Position)
-		if err != nil || r.Target != want {
-			t.Errorf("position %d: got %v, want %v, %v", r.Position, r.Target, want, err)
+	states := make(map[discover.State]int)
+	for _, s := range cov.States() {
+		states[s]++
+	}
+	if states[discover.Open] != open || states[discover.NotAttempted] != size-open || cov.Opened() != uint64(open) {
+		t.Errorf("got %v, %d counted as open, want %d and the others not attempted", states, cov.Opened(), open)
+	}
+}
+
+// collect reads all openings. Each must come once, and without an error.
+func collect(t *testing.T, seq iter.Seq2[discover.Opening, error]) map[netip.AddrPort]bool {
+	t.Helper()
+	got := make(map[netip.AddrPort]bool)
+	for o, err := range seq {
+		if err != nil {
+			t.Fatal(err)
 		}
-		if _, twice := got[r.Position]; twice {
-			t.Errorf("position %d came twice", r.Position)
+		a := o.Target.AddrPort()
+		if got[a] {
+			t.Errorf("%v came twice", a)
 		}
-		got[r.Position] = r
+		got[a] = true
 	}
 	return got
 }
@@ -298,16 +337,15 @@ func TestWorkersWaitForTheLimiter(t *testing.T) {
 	defer cancel()
 	b := &begun{}
 	open := 0
-	for r := range w.sweeper(ratelimit.New(ratelimit.Rates{Total: 1.0 / 3600}), b.before, size).Sweep(ctx, w.plan, 0) {
-		switch r.State {
-		case discover.Open:
-			open++
-			cancel()
-		case discover.NotAttempted:
-		default:
-			t.Errorf("got %v, %q", r.State, r.Reason)
+	cov := discover.NewCoverage(w.plan)
+	for _, err := range w.sweeper(ratelimit.New(ratelimit.Rates{Total: 1.0 / 3600}), b.before, size).Sweep(ctx, cov) {
+		if err != nil {
+			t.Error(err)
 		}
+		open++
+		cancel()
 	}
+	checkKnown(t, cov, 1)
 	if n := w.arrived(); open != 1 || n != 1 || len(b.targets) != 1 {
 		t.Errorf("got %d open, %d arrived, %d begun, want 1", open, n, len(b.targets))
 	}
@@ -327,11 +365,13 @@ func TestStoppingFreesWorkersThatWaitToReport(t *testing.T) {
 		return nil
 	}
 	opts := goleak.IgnoreCurrent()
-	for range w.sweeper(ratelimit.New(ratelimit.Rates{}), before, inFlight).Sweep(t.Context(), w.plan, 0) {
+	cov := discover.NewCoverage(w.plan)
+	for range w.sweeper(ratelimit.New(ratelimit.Rates{}), before, inFlight).Sweep(t.Context(), cov) {
 		<-stuck
 		break
 	}
 	goleak.VerifyNone(t, opts)
+	checkKnown(t, cov, most)
 	if got := w.arrived(); got != most || n.Load() != most {
 		t.Errorf("%d arrived, %d were begun, want %d", got, n.Load(), most)
 	}
@@ -347,12 +387,11 @@ func TestNetworkAnswersAsItIsTold(t *testing.T) {
 		Trouble: map[netip.AddrPort]int{addr("10.0.0.5:25"): 2, addr("10.0.0.6:25"): discovertest.Tries},
 	}
 	p := planOf(t, 7, []uint16{25}, "10.0.0.0/29")
+	cov := discover.NewCoverage(p)
+	collect(t, n.Sweep(t.Context(), cov))
 	got := make(map[netip.AddrPort]discover.State)
-	for r := range n.Sweep(t.Context(), p, 0) {
-		got[r.Target.AddrPort()] = r.State
-		if r.Reason == "" {
-			t.Errorf("%v: got no reason", r)
-		}
+	for a, s := range cov.States() {
+		got[a] = s
 	}
 	for _, c := range []struct {
 		name, addr string
@@ -372,20 +411,23 @@ func TestNetworkAnswersAsItIsTold(t *testing.T) {
 			t.Errorf("%s: got %v after %d tries, want %v after %d", c.name, state, asked, c.state, c.asked)
 		}
 	}
-	for r := range n.Sweep(t.Context(), p, 0) { // again, as on resuming: the trouble of the last is over
-		if r.Target.AddrPort() == addr("10.0.0.6:25") && r.State != discover.Open {
-			t.Errorf("second time: got %v, want %v", r.State, discover.Open)
-		}
+	// Again, as on resuming: what failed is tried again, and nothing else; its trouble is over.
+	was := len(n.Score())
+	if again := collect(t, n.Sweep(t.Context(), cov)); len(again) != 1 || !again[addr("10.0.0.6:25")] || cov.State(addr("10.0.0.6:25")) != discover.Open || len(n.Score()) != was+1 {
+		t.Errorf("second time: got %v in %d tries, want the one that failed", again, len(n.Score())-was)
 	}
 }
 
 func TestNetworkKeepsScoreInOrder(t *testing.T) {
 	p := planOf(t, 7, []uint16{25, 465}, "10.0.0.0/29")
 	for _, window := range []int{0, 1, 5, 100} {
-		n := &discovertest.Network{Window: window}
-		var positions []uint64
-		for r := range n.Sweep(t.Context(), p, 0) {
-			positions = append(positions, r.Position)
+		n := &discovertest.Network{Window: window, Else: discover.Open}
+		var opened []netip.AddrPort
+		for o, err := range n.Sweep(t.Context(), discover.NewCoverage(p)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			opened = append(opened, o.Target.AddrPort())
 		}
 		var want []netip.AddrPort
 		for i := range p.Len() {
@@ -395,12 +437,12 @@ func TestNetworkKeepsScoreInOrder(t *testing.T) {
 		if got := n.Score(); !slices.Equal(got, want) {
 			t.Errorf("window %d: got the score %v, want the order of the plan, %v", window, got, want)
 		}
-		if sorted := slices.IsSorted(positions); sorted != (window < 2) {
-			t.Errorf("window %d: results in the order of the plan: %v, want %v", window, sorted, window < 2)
+		if sorted := slices.Equal(opened, want); sorted != (window < 2) {
+			t.Errorf("window %d: openings in the order of the plan: %v, want %v", window, sorted, window < 2)
 		}
-		slices.Sort(positions)
-		if positions = slices.Compact(positions); uint64(len(positions)) != p.Len() {
-			t.Errorf("window %d: got %d positions, want %d", window, len(positions), p.Len())
+		slices.SortFunc(opened, netip.AddrPort.Compare)
+		if opened = slices.Compact(opened); uint64(len(opened)) != p.Len() {
+			t.Errorf("window %d: got %d openings, want %d", window, len(opened), p.Len())
 		}
 	}
 }
