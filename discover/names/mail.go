@@ -38,10 +38,7 @@ func (r Resolver) Mail(ctx context.Context, domains []string) *Mail {
 		work.Go(func() {
 			for i := range next {
 				a := &answers[i]
-				var some bool
-				if a.mx, some = r.mx(ctx, domains[i]); !some {
-					a.mx = []MX{{Host: domains[i]}} // the implicit MX (RFC 5321 5.1)
-				}
+				a.mx = r.Exchangers(ctx, domains[i])
 				for _, m := range a.mx {
 					a.addrs = append(a.addrs, r.Addrs(ctx, m.Host))
 				}

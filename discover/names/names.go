@@ -7,8 +7,10 @@ package names
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +21,12 @@ import (
 type Resolver struct {
 	Server  string        // host:port
 	Timeout time.Duration // for one question; 2 s if zero
+	Tries   int           // of a question that gets no answer; 1 if zero
+
+	// Before is called before each question; an error keeps it from being asked. Failed is told of each question that
+	// got no answer. A name that does not exist is an answer.
+	Before func(ctx context.Context) error
+	Failed func(question string, err error)
 }
 
 // Bounds on what one answer may give.
@@ -34,13 +42,26 @@ func (r Resolver) PTR(ctx context.Context, a netip.Addr) []string {
 	if err != nil {
 		return nil
 	}
-	var out []string
-	for _, rr := range r.ask(ctx, q, dns.TypePTR) {
+	return pointers(r.ask(ctx, q, dns.TypePTR))
+}
+
+func pointers(answer []dns.RR) (out []string) {
+	for _, rr := range answer {
 		if p, ok := rr.(*dns.PTR); ok && len(out) < maxNames {
 			out = append(out, strings.TrimSuffix(p.Ptr, "."))
 		}
 	}
 	return out
+}
+
+// Node returns the PTR names of a node in a reverse tree and whether the node exists. Below one that does not, nothing
+// does (RFC 8020); one without records of its own exists where something stands below it.
+func (r Resolver) Node(ctx context.Context, name string) (ptr []string, exists bool, err error) {
+	m, err := r.exchange(ctx, name, dns.TypePTR)
+	if err != nil || m == nil {
+		return nil, false, err
+	}
+	return pointers(m.Answer), m.Rcode == dns.RcodeSuccess || len(m.Answer) > 0, nil
 }
 
 // MX is a mail exchanger (RFC 5321 5.1).
@@ -55,12 +76,21 @@ func (r Resolver) MX(ctx context.Context, domain string) []MX {
 	return out
 }
 
+// Exchangers are the hosts that mail of a domain goes to: its MX, or the domain itself where it has none (RFC 5321 5.1).
+func (r Resolver) Exchangers(ctx context.Context, domain string) []MX {
+	out, some := r.mx(ctx, domain)
+	if !some {
+		out = []MX{{Host: domain}}
+	}
+	return out
+}
+
 // mx tells as well whether there are MX records at all.
 func (r Resolver) mx(ctx context.Context, domain string) (out []MX, some bool) {
 	for _, rr := range r.ask(ctx, domain, dns.TypeMX) {
 		m, ok := rr.(*dns.MX)
 		some = some || ok
-		if ok && hostName(m.Mx) {
+		if ok && HostName(m.Mx) {
 			out = append(out, MX{hostText(m.Mx), m.Preference})
 		}
 	}
@@ -102,9 +132,9 @@ func (r Resolver) TXT(ctx context.Context, name string) []string {
 	return out
 }
 
-// hostName reports whether a name can be a host's: letters, digits, - and _ in labels, and more than the root. What
+// HostName reports whether a name can be a host's: letters, digits, - and _ in labels, and more than the root. What
 // else an answer may hold has no place in a command or a report.
-func hostName(name string) bool {
+func HostName(name string) bool {
 	name = strings.TrimSuffix(name, ".")
 	if name == "" || len(name) > 253 {
 		return false
@@ -121,10 +151,38 @@ func hostName(name string) bool {
 
 func hostText(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
+// ask returns the answers to a question; none where there is no answer.
 func (r Resolver) ask(ctx context.Context, name string, kind uint16) []dns.RR {
-	if r.Server == "" {
+	m, err := r.exchange(ctx, name, kind)
+	if err != nil && r.Failed != nil {
+		r.Failed(hostText(name)+" "+dns.TypeToString[kind], err)
+	}
+	if err != nil || m == nil || m.Rcode != dns.RcodeSuccess {
 		return nil
 	}
+	return m.Answer
+}
+
+// exchange asks until there is an answer, or all tries are used up. That a name does not exist is an answer. The zero
+// Resolver gives neither answer nor error.
+func (r Resolver) exchange(ctx context.Context, name string, kind uint16) (in *dns.Msg, err error) {
+	if r.Server == "" {
+		return nil, nil
+	}
+	for range max(1, r.Tries) {
+		if r.Before != nil {
+			if err := r.Before(ctx); err != nil {
+				return nil, err
+			}
+		}
+		if in, err = r.once(ctx, name, kind); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return in, err
+}
+
+func (r Resolver) once(ctx context.Context, name string, kind uint16) (*dns.Msg, error) {
 	timeout := r.Timeout
 	if timeout == 0 {
 		timeout = 2 * time.Second
@@ -137,8 +195,11 @@ func (r Resolver) ask(ctx context.Context, name string, kind uint16) []dns.RR {
 		c.Net = "tcp"
 		in, _, err = c.ExchangeContext(ctx, m, r.Server)
 	}
-	if err != nil || in.Rcode != dns.RcodeSuccess {
-		return nil
+	if err != nil {
+		return nil, err
 	}
-	return in.Answer
+	if in.Rcode != dns.RcodeSuccess && in.Rcode != dns.RcodeNameError {
+		return nil, fmt.Errorf("the resolver answers %s", cmp.Or(dns.RcodeToString[in.Rcode], strconv.Itoa(in.Rcode)))
+	}
+	return in, nil
 }

@@ -215,3 +215,82 @@ func TestMailOfASilentResolver(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+// Node tells a name that does not exist from one without records, and both from no answer.
+func TestNode(t *testing.T) {
+	_, r := serve(t, "a.ip6.arpa. 60 IN PTR mx.org.example.")
+	if ptr, exists, err := r.Node(t.Context(), "a.ip6.arpa"); !slices.Equal(ptr, []string{"mx.org.example"}) || !exists || err != nil {
+		t.Errorf("got %v, %v, %v", ptr, exists, err)
+	}
+	if ptr, exists, err := r.Node(t.Context(), "b.ip6.arpa"); ptr != nil || exists || err != nil {
+		t.Errorf("a name that does not exist: %v, %v, %v", ptr, exists, err)
+	}
+	for rcode, want := range map[int]struct{ exists, failed bool }{
+		dns.RcodeSuccess: {true, false}, dns.RcodeNameError: {false, false}, dns.RcodeServerFailure: {false, true}, dns.RcodeRefused: {false, true}, 200: {false, true},
+	} {
+		_, exists, err := answering(t, rcode).Node(t.Context(), "c.ip6.arpa")
+		if exists != want.exists || (err != nil) != want.failed {
+			t.Errorf("rcode %d: got %v, %v, want %v", rcode, exists, err, want)
+		}
+	}
+	if ptr, exists, err := (Resolver{}).Node(t.Context(), "a.ip6.arpa"); ptr != nil || exists || err != nil {
+		t.Errorf("the zero Resolver answered: %v, %v, %v", ptr, exists, err)
+	}
+}
+
+// answering is a server that has one answer to all.
+func answering(t *testing.T, rcode int) Resolver {
+	t.Helper()
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready, done := make(chan struct{}), make(chan struct{})
+	srv := &dns.Server{PacketConn: pc, NotifyStartedFunc: func() { close(ready) }, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		if m.Rcode = rcode; rcode > 15 {
+			m.SetEdns0(1232, false)
+		}
+		w.WriteMsg(m)
+	})}
+	go func() { defer close(done); srv.ActivateAndServe() }()
+	<-ready
+	t.Cleanup(func() { srv.Shutdown(); <-done })
+	return Resolver{Server: pc.LocalAddr().String()}
+}
+
+func TestExchangers(t *testing.T) {
+	_, r := serve(t, `
+		a.example. 60 IN MX 10 mx.a.example.
+		null.example. 60 IN MX 0 .
+	`)
+	for domain, want := range map[string][]MX{"a.example": {{"mx.a.example", 10}}, "null.example": nil, "b.example": {{Host: "b.example"}}} {
+		if got := r.Exchangers(t.Context(), domain); !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", domain, got, want)
+		}
+	}
+}
+
+// Before comes before each question, and Failed tells of those without an answer.
+func TestBeforeAndFailed(t *testing.T) {
+	s, r := serve(t, "mx.a.example. 60 IN A 198.51.100.10")
+	var failed []string
+	before := 0
+	r.Before = func(context.Context) error { before++; return nil }
+	r.Failed = func(question string, _ error) { failed = append(failed, question) }
+	r.Addrs(t.Context(), "mx.a.example")
+	r.Addrs(t.Context(), "none.example")
+	if n := len(s.questions()); before != 4 || n != 4 || failed != nil {
+		t.Errorf("%d before %d questions, %q failed", before, n, failed)
+	}
+	bad := answering(t, dns.RcodeServerFailure)
+	bad.Before, bad.Failed, bad.Tries = r.Before, r.Failed, 3
+	before = 0
+	if got := bad.Addrs(t.Context(), "MX.a.example."); got != nil || before != 6 || !slices.Equal(failed, []string{"mx.a.example A", "mx.a.example AAAA"}) {
+		t.Errorf("got %v, %d questions, failed %q", got, before, failed)
+	}
+	r.Before = func(context.Context) error { return context.Canceled }
+	if got := r.Addrs(t.Context(), "mx.a.example"); got != nil || len(s.questions()) != 4 {
+		t.Errorf("asked against Before: %v", got)
+	}
+}

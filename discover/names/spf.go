@@ -177,7 +177,7 @@ func (e *evaluation) record(domain string) *SPF {
 }
 
 // known: names with macros in them are a message's (RFC 7208 7).
-func known(name string) bool { return !strings.Contains(name, "%") && hostName(name) }
+func known(name string) bool { return !strings.Contains(name, "%") && HostName(name) }
 
 // hosts are the networks of a host's addresses.
 func (e *evaluation) hosts(name string, t term) []netip.Prefix {
