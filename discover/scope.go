@@ -24,8 +24,11 @@ import (
 	"go4.org/netipx"
 )
 
-// ErrOutOfScope is wrapped by every refusal of the gate.
-var ErrOutOfScope = errors.New("outside the scope")
+// ErrOutOfScope is wrapped by every refusal of the gate. ErrExcluded is for what the exclusions take away.
+var (
+	ErrOutOfScope = errors.New("outside the scope")
+	ErrExcluded   = errors.New("excluded")
+)
 
 // MaxAddresses bounds a scope: one IPv4 /8. Larger spaces are scanned in parts.
 const MaxAddresses = 1 << 24
@@ -105,6 +108,63 @@ func NewScope(spec Spec) (*Scope, error) {
 		return nil, err
 	}
 	return newScope(chosen, excluded, spec)
+}
+
+// Permitted is the space in which targets may be named: private space, and the public space that Spec.Include holds. A
+// source that names targets by itself (package source) is asked against it first: what it names outside is left out,
+// where NewScope would refuse it.
+type Permitted struct{ set, rest *netipx.IPSet }
+
+// Permitted returns the space in which targets may be named.
+func (s Spec) Permitted() (*Permitted, error) {
+	owned, err := parseAll(s.Include, parseEntry)
+	if err != nil {
+		return nil, err
+	}
+	excluded, err := parseAll(s.Exclude, parseRange)
+	if err != nil {
+		return nil, err
+	}
+	var b netipx.IPSetBuilder
+	for _, p := range private {
+		b.AddPrefix(p)
+	}
+	for _, p := range owned {
+		b.AddRange(p.r)
+	}
+	p := new(Permitted)
+	if p.set, err = b.IPSet(); err != nil {
+		return nil, err
+	}
+	for _, x := range excluded {
+		b.RemoveRange(x.r)
+	}
+	p.rest, err = b.IPSet()
+	return p, err
+}
+
+// Of returns the parts of a prefix in which targets may be named. Where that is not all of it the error says why the
+// rest is left out: ErrOutOfScope, or ErrExcluded where the exclusions leave nothing. What they take out of the middle
+// is no matter here: NewScope takes it out.
+func (p *Permitted) Of(prefix netip.Prefix) ([]netip.Prefix, error) {
+	prefix = prefix.Masked()
+	if !p.set.OverlapsPrefix(prefix) {
+		return nil, ErrOutOfScope
+	}
+	if !p.rest.OverlapsPrefix(prefix) {
+		return nil, ErrExcluded
+	}
+	if p.set.ContainsPrefix(prefix) {
+		return []netip.Prefix{prefix}, nil
+	}
+	var b netipx.IPSetBuilder
+	b.AddPrefix(prefix)
+	b.Intersect(p.set)
+	set, err := b.IPSet()
+	if err != nil {
+		return nil, err
+	}
+	return set.Prefixes(), ErrOutOfScope
 }
 
 // part is the part of a scope that some entries name.

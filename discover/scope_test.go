@@ -469,3 +469,87 @@ func saneOrFail(t *testing.T, text string, r netipx.IPRange) {
 		}
 	}
 }
+
+// What a source names is let through in private space, and in the scope's public space; nothing else is.
+func TestPermitted(t *testing.T) {
+	p, err := without(owned("198.51.100.0/24", "2001:db8:51::/48"), "198.51.100.128/25", "10.9.0.0/24").Permitted()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		prefix, want string
+		err          error
+	}{
+		{"198.51.100.7/32", "198.51.100.7/32", nil},
+		{"198.51.100.0/24", "198.51.100.0/24", nil}, // NewScope takes the exclusion out
+		{"198.51.100.200/32", "", ErrExcluded},
+		{"198.51.100.128/26", "", ErrExcluded},
+		{"198.51.101.0/24", "", ErrOutOfScope},
+		{"198.51.0.0/16", "198.51.100.0/24", ErrOutOfScope}, // its part
+		{"192.0.2.1/32", "", ErrOutOfScope},
+		{"10.0.0.1/32", "10.0.0.1/32", nil},
+		{"10.0.0.0/8", "10.0.0.0/8", nil},
+		{"10.9.0.7/32", "", ErrExcluded},
+		{"8.0.0.0/6", "10.0.0.0/8", ErrOutOfScope},
+		{"2001:db8:51::25/128", "2001:db8:51::25/128", nil},
+		{"2001:db8:52::25/128", "", ErrOutOfScope},
+		{"fd00::1/128", "fd00::1/128", nil},
+		{"224.0.0.1/32", "", ErrOutOfScope},
+		{"0.0.0.0/32", "", ErrOutOfScope},
+		{"255.255.255.255/32", "", ErrOutOfScope},
+		{"ff02::1/128", "", ErrOutOfScope},
+		{"::ffff:198.51.100.7/128", "", ErrOutOfScope},
+		{"10.0.0.7/24", "10.0.0.0/24", nil},
+	} {
+		parts, err := p.Of(netip.MustParsePrefix(tt.prefix))
+		var texts []string
+		for _, part := range parts {
+			texts = append(texts, part.String())
+		}
+		if got := strings.Join(texts, " "); got != tt.want || err != tt.err {
+			t.Errorf("%s: got %q, %v, want %q, %v", tt.prefix, got, err, tt.want, tt.err)
+		}
+	}
+	for _, s := range []Spec{owned("x"), without(owned("10.0.0.0/8"), "x")} {
+		if _, err := s.Permitted(); err == nil {
+			t.Errorf("%v: no error", s)
+		}
+	}
+}
+
+// What Permitted lets through, NewScope takes: neither lets more through than the other.
+func TestPermittedIsWhatNewScopeTakes(t *testing.T) {
+	spec := without(owned("198.51.100.0/25", "203.0.113.7", "2001:db8:51::/64"), "198.51.100.0/26")
+	permitted, err := spec.Permitted()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	passed, refused := 0, 0
+	for range 20000 {
+		base := []string{"198.51.100.0", "203.0.113.0", "10.0.0.0", "172.31.255.0", "192.168.0.0", "224.0.0.0", "126.255.255.0", "2001:db8:51::", "2001:db8:51:1::", "fd00::", "fe80::"}[rnd.IntN(11)]
+		a := addrAdd(netip.MustParseAddr(base), rnd.Uint64N(512))
+		bits := a.BitLen() - rnd.IntN(10)
+		p := netip.PrefixFrom(a, bits).Masked()
+		parts, _ := permitted.Of(p)
+		aimed := spec
+		for _, part := range parts {
+			aimed.Targets = append(aimed.Targets, Entry{Text: part.String(), Where: "source"})
+		}
+		if len(parts) > 0 {
+			passed++
+			if _, err := NewScope(aimed); err != nil {
+				t.Fatalf("%s became %v: %v", p, parts, err)
+			}
+			continue
+		}
+		refused++
+		aimed.Targets = []Entry{{Text: p.String(), Where: "source"}}
+		if s, err := NewScope(aimed); err == nil {
+			t.Fatalf("%s is refused, and NewScope takes it: %v", p, s.Prefixes())
+		}
+	}
+	if passed < 1000 || refused < 1000 {
+		t.Errorf("%d passed, %d refused: the test shows too little", passed, refused)
+	}
+}
