@@ -13,8 +13,8 @@ import (
 	"relaysweep/discover/names"
 )
 
-// defaultMost bounds the questions that one source may lead to.
-const defaultMost = 1 << 16
+// DefaultMost bounds the questions that one source may lead to.
+const DefaultMost = 1 << 16
 
 // errMost stops a source that leads to too many questions.
 var errMost = errors.New("all questions are used up")
@@ -26,7 +26,7 @@ func (f *Finder) ask(ctx context.Context, q Query, c *collector) error {
 	}
 	most := f.Most
 	if most == 0 {
-		most = defaultMost
+		most = DefaultMost
 	}
 	asked, silent := 0, ""
 	r := names.Resolver{
@@ -272,7 +272,7 @@ func (w *walk) host(d node, ptr []string) error {
 }
 
 // wild reports whether names that were made up exist below a node. Near the leaves, where a name that is made up may be
-// a host's, they must all point to one name.
+// a host's, they must all point to the same name, or to none.
 func (w *walk) wild(d node) (bool, error) {
 	var first []string
 	for i := range wildSamples {
@@ -287,7 +287,7 @@ func (w *walk) wild(d node) (bool, error) {
 		if i == 0 {
 			first = ptr
 		}
-		if nibbles-d.n < 5 && (len(ptr) == 0 || !slices.Equal(ptr, first)) {
+		if nibbles-d.n < 5 && !slices.Equal(ptr, first) {
 			return false, nil
 		}
 	}

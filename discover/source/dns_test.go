@@ -140,6 +140,18 @@ func TestPTRWalkOfAWildcard(t *testing.T) {
 			}
 		})
 	}
+	t.Run("near the leaves, with and without a name", func(t *testing.T) {
+		for _, record := range []string{"", " 60 IN PTR generic.example."} {
+			_, addr := serve(t, func(name, _ string) ([]string, int) {
+				if record == "" {
+					return nil, dns.RcodeSuccess
+				}
+				return []string{name + record}, dns.RcodeSuccess
+			})
+			holds(t, find(t, &Finder{Resolver: addr}, "ptr:2001:db8::/116"),
+				"left out: 2001:db8::/116 | ptr:2001:db8::/116 | every name exists (a wildcard, or names made by machine): nothing can be told of it")
+		}
+	})
 	t.Run("below a part of the zone, the rest is walked", func(t *testing.T) {
 		all := zone(pointer("2001:db8::25", "mail.org.example") + "1.0.0.0." + zone48 + ". 60 IN PTR x.\n")
 		_, addr := serve(t, func(name, kind string) ([]string, int) {

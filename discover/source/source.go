@@ -122,7 +122,7 @@ func (q Query) Host() string {
 type Finder struct {
 	Resolver string                          // host:port
 	Wait     func(ctx context.Context) error // before each question to the resolver; nil: none
-	Most     int                             // questions of one source; 65536 if zero
+	Most     int                             // questions of one source; DefaultMost if zero
 	Token    string                          // of NetBox
 	Client   *http.Client                    // for NetBox; nil: one that checks TLS
 }
