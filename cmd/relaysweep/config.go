@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -24,8 +25,11 @@ type config struct {
 		Include []string `yaml:"include"`
 		Exclude []string `yaml:"exclude"`
 	} `yaml:"scope"`
-	Ports   []int `yaml:"ports"`
-	Vantage struct {
+	// Sources that name targets.
+	TargetsFrom     []string `yaml:"targets_from"`
+	NetBoxTokenFile string   `yaml:"netbox_token_file"`
+	Ports           []int    `yaml:"ports"`
+	Vantage         struct {
 		Name   string `yaml:"name"`
 		Zone   string `yaml:"zone"`
 		Source string `yaml:"source"`
@@ -200,7 +204,7 @@ func (v value) hostPort(port string) (string, error) {
 		return "", nil
 	}
 	if a, err := netip.ParseAddr(v.text); err == nil {
-		return "[" + a.String() + "]:" + port, nil
+		return net.JoinHostPort(a.String(), port), nil
 	}
 	a, err := netip.ParseAddrPort(v.text)
 	if err != nil {

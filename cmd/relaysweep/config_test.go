@@ -247,6 +247,7 @@ var flagOf = map[string]string{
 	"organisation": "organisation", "contact": "contact", "ports": "port", "stop_at": "stop-at", "vectors": "vectors",
 	// Targets are arguments or a list. They choose a part of the scope: public space must stand in the file.
 	"scope.include": "input-list", "scope.exclude": "exclude",
+	"targets_from": "targets-from", "netbox_token_file": "netbox-token-file",
 	"vantage.name": "vantage", "vantage.zone": "zone", "vantage.source": "source-ip", "vantage.sources": "source", "vantage.source_port": "source-port",
 	"canary.domain": "canary-domain", "canary.listen": "canary-listen", "canary.key_file": "canary-key", "canary.deliveries": "deliveries", "canary.wait": "canary-wait", "canary.mx_names": "canary-mx",
 	"local.domains": "local-domain", "local.senders": "local-sender", "local.hello": "hello", "local.resolver": "resolver", "local.vrfy": "vrfy",
@@ -331,6 +332,7 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 		"vantage.sources": {`[127.0.0.7, "127.0.0.8:2525", ":2526"]`, "127.0.0.7,127.0.0.8:2525,:2526"}, "vantage.source_port": {"25", "25"},
 		"canary.domain": {"canary.example", "canary.example"}, "canary.listen": {"127.0.0.1:2525", "127.0.0.1:2525"}, "canary.deliveries": {"d.jsonl", "d.jsonl"}, "canary.wait": {"7s", "7s"}, "canary.mx_names": {"[m.example, n.example]", "m.example,n.example"},
 		"local.domains": {"[a.example, b.example]", "a.example,b.example"}, "local.senders": {"[a@a.example]", "a@a.example"}, "local.hello": {"me.example", "me.example"}, "local.resolver": {"127.0.0.53", "127.0.0.53"}, "local.vrfy": {"true", "true"},
+		"targets_from": {`[neighbours, "nmap:a.xml"]`, "neighbours,nmap:a.xml"}, "netbox_token_file": {"t", "t"},
 		"gentle": {"true", "true"}, "recog_dir": {".", "."},
 		"rate.total": {"5", "5"}, "rate.per_net": {"4", "4"}, "rate.per_host": {"0.5", "0.5"},
 	}
@@ -354,6 +356,10 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 		for i := range c.Sources {
 			c.Sources[i].Where = ""
 		}
+		c.TargetsFrom = slices.Clone(c.TargetsFrom)
+		for i := range c.TargetsFrom {
+			c.TargetsFrom[i].Where = ""
+		}
 		return fmt.Sprintf("%+v", c)
 	}
 	empty := filepath.Join(dir, "empty.yaml")
@@ -361,7 +367,7 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	get := func(args ...string) string {
-		s, err := settingsOf(t, slices.Concat(args, []string{"10.0.0.0/24"})...)
+		s, err := settingsOf(t, args...)
 		if err != nil {
 			t.Fatal(args, err)
 		}

@@ -31,7 +31,7 @@ import (
 )
 
 func (p *program) scanCommand() *cli.Command {
-	flags := slices.Concat(targetFlags(), probeFlags(), outputFlags(), []cli.Flag{
+	flags := slices.Concat(targetFlags(), namingFlags(), probeFlags(), outputFlags(), []cli.Flag{
 		boolFlag("dry-run", "print what would be sent to whom, and send nothing"),
 		boolFlag("discover-only", "find what listens, and say nothing to it", "sn"),
 		stringFlag("resume", "go on with the scan `ID`, or the last one"),
@@ -47,7 +47,7 @@ func (p *program) scanCommand() *cli.Command {
 func (p *program) discoverCommand() *cli.Command {
 	return &cli.Command{
 		Name: "discover", Usage: "find what listens, and say nothing to it (scan -sn)", ArgsUsage: "[TARGET...]",
-		Flags: slices.Concat(targetFlags(), outputFlags(), []cli.Flag{boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
+		Flags: slices.Concat(targetFlags(), namingFlags(), outputFlags(), []cli.Flag{boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return p.scan(ctx, c)
 		},
@@ -59,7 +59,10 @@ func (p *program) scan(ctx context.Context, c *cli.Command) error {
 	if c.Bool("silent") {
 		sc.talk = io.Discard
 	}
-	if err := sc.prepare(c); err != nil {
+	if c.Bool("explain-targets") && c.String("resume") == "" {
+		return usage(sc.explainTargets(ctx, c))
+	}
+	if err := sc.prepare(ctx, c); err != nil {
 		return usage(err)
 	}
 	defer sc.close()
@@ -110,8 +113,8 @@ type scanning struct {
 	fatal      error
 }
 
-// prepare resolves the command line and checks everything that can be checked without sending.
-func (sc *scanning) prepare(c *cli.Command) (err error) {
+// prepare resolves the command line and checks everything that can be checked without sending to a target.
+func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 	if id := c.String("resume"); id != "" {
 		if err := resumable(c); err != nil {
 			return err
@@ -145,6 +148,11 @@ func (sc *scanning) prepare(c *cli.Command) (err error) {
 	if err := sc.s.Outputs.check(); err != nil {
 		return err
 	}
+	if sc.journal == nil {
+		if err := sc.nameTargets(ctx); err != nil {
+			return err
+		}
+	}
 	if err := sc.layOut(); err != nil {
 		return err
 	}
@@ -168,7 +176,7 @@ func resumable(c *cli.Command) error {
 	if c.Args().Present() {
 		return errors.New("--resume goes on with a stored scan: leave the targets away")
 	}
-	for _, f := range slices.Concat(targetFlags(), probeFlags()) {
+	for _, f := range slices.Concat(targetFlags(), namingFlags(), probeFlags()) {
 		if name := f.Names()[0]; c.IsSet(name) && given(c, name) == "--"+name {
 			return fmt.Errorf("--resume goes on with a stored scan as it was begun: leave --%s away", name)
 		}
@@ -466,7 +474,7 @@ func (sc *scanning) announce() {
 	if n, looked := len(sc.past.findings), sc.covs[0].Looked(); n > 0 || looked > 0 {
 		fmt.Fprintf(sc.talk, "  resumed: %d targets and %d services are done already\n", looked, n)
 	}
-	for _, n := range s.Notes {
+	for _, n := range slices.Concat(s.Named, s.Notes) {
 		fmt.Fprintf(sc.talk, "  %s\n", n)
 	}
 }
@@ -649,7 +657,7 @@ func (sc *scanning) conclude(interrupted bool) error {
 		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: reported(s.Rates), Seed: s.Seed, StopAt: s.StopAt,
 		CanaryDomain: s.Canary, Started: s.Started, Ended: time.Now().UTC(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent(), ExpectedMissed: sc.covs[0].ExpectedMissed(), Interrupted: interrupted,
 	}
-	rs.Notes = append(rs.Notes, sc.passNotes()...)
+	rs.Notes = slices.Concat(rs.Notes, s.Named, sc.passNotes())
 	for _, f := range sc.failures {
 		rs.Notes = append(rs.Notes, "could not be probed: "+f)
 	}

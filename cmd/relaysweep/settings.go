@@ -65,6 +65,9 @@ type settings struct {
 	AuditLog       string
 	Outputs        outputs
 	Notes          []string
+	TargetsFrom    []discover.Entry // sources that name targets, as source.Parse reads them; what they named is in Spec
+	TokenFile      string           // of NetBox
+	Named          []string         // what each of those sources named, in a line
 
 	newKey string // file that Key is to be written to, before anything is sent
 }
@@ -165,6 +168,7 @@ func targetFlags() []cli.Flag {
 		stringFlag("organisation", "who owns the address space"),
 		stringFlag("contact", "whom to ask; required for public space"),
 		stringFlag("audit-log", "append every probe to `FILE` (default: beside the scan's state)"),
+		stringFlag("resolver", "DNS server `ADDRESS[:PORT]` for the names of targets, and for --targets-from (default: nothing is looked up)"),
 	}
 }
 
@@ -183,7 +187,6 @@ func probeFlags() []cli.Flag {
 		listFlag("local-sender", "existing addresses of the organisation, to be forged"),
 		boolFlag("vrfy", "ask VRFY whether the local senders exist"),
 		stringFlag("hello", "our own name in EHLO (default: our address literal)"),
-		stringFlag("resolver", "DNS server `ADDRESS[:PORT]` for the names of targets (default: none are looked up)"),
 		stringFlag("service-timeout", "time for one service; what is not tried by then is unknown (default 80s)"),
 		stringFlag("greeting-timeout", "wait for a greeting on mail ports (default 30s)"),
 		stringFlag("probes", "services tested at once (default 64; 1024 with --gentle)"),
@@ -214,6 +217,9 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 	s.Spec.Organisation = get("organisation", "$.organisation", cfg.Organisation).text
 	s.Spec.Contact = get("contact", "$.contact", cfg.Contact).text
 	if err := p.scopeOf(c, cfg, args, &s.Spec); err != nil {
+		return nil, err
+	}
+	if err := s.namingOf(c, cfg, get, list); err != nil {
 		return nil, err
 	}
 	if s.Ports, err = portsOf(c, cfg); err != nil {
