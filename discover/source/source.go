@@ -174,11 +174,12 @@ func fromFile(q Query, c *collector, read func(r io.Reader, by string, c *collec
 type collector struct {
 	found Found
 	at    map[netip.Prefix]int
+	most  int // of both lists together
 }
 
-func newCollector() *collector { return &collector{at: make(map[netip.Prefix]int)} }
+func newCollector() *collector { return &collector{at: make(map[netip.Prefix]int), most: maxFound} }
 
-var errTooMany = fmt.Errorf("more than %d addresses: take them in parts", maxFound)
+var errTooMany = errors.New("it names too many addresses (a million and more): take them in parts")
 
 // add takes a prefix. What can never be a target goes to the other list.
 func (c *collector) add(p netip.Prefix, by string, ports ...uint16) error {
@@ -200,7 +201,7 @@ func (c *collector) add(p netip.Prefix, by string, ports ...uint16) error {
 	}
 	i, is := c.at[p]
 	if !is {
-		if len(c.found.Named)+len(c.found.Left) >= maxFound {
+		if len(c.found.Named)+len(c.found.Left) >= c.most {
 			return errTooMany
 		}
 		i = len(c.found.Named)
@@ -231,7 +232,7 @@ func (c *collector) hostText(s, by string, ports ...uint16) error {
 }
 
 func (c *collector) leave(text, by, why string) error {
-	if len(c.found.Named)+len(c.found.Left) >= maxFound {
+	if len(c.found.Named)+len(c.found.Left) >= c.most {
 		return errTooMany
 	}
 	c.found.Left = append(c.found.Left, Left{text, by, why})

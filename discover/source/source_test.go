@@ -1,9 +1,7 @@
 package source
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -224,12 +222,20 @@ func TestFilesAreBounded(t *testing.T) {
 			t.Errorf("%s: no error", tt.name)
 		}
 	}
-	var many bytes.Buffer
-	for i := range maxFound + 1 {
-		fmt.Fprintf(&many, "open tcp 25 10.%d.%d.%d 1\n", i>>16, i>>8&255, i&255)
+	few := newCollector()
+	few.most = 3
+	for _, text := range []string{"10.0.0.1", "10.0.0.1", "fe80::1", "10.0.0.2"} {
+		if err := few.hostText(text, "f"); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
-	if err := readMasscan(&many, "f", newCollector()); err == nil || !strings.Contains(err.Error(), errTooMany.Error()) {
-		t.Errorf("%d addresses: %v", maxFound+1, err)
+	for _, text := range []string{"10.0.0.3", "fe80::2"} {
+		if err := few.hostText(text, "f"); !errors.Is(err, errTooMany) {
+			t.Errorf("%s, one too many: %v", text, err)
+		}
+	}
+	if n := newCollector().most; n != maxFound {
+		t.Errorf("a source may name %d, want %d", n, maxFound)
 	}
 	b := &bounded{r: strings.NewReader("12345"), left: 5}
 	if got, err := io.ReadAll(b); string(got) != "12345" || err != nil {
