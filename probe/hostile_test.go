@@ -7,10 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"relaysweep/probe"
 	"relaysweep/probe/smtp/smtptest"
@@ -48,21 +46,8 @@ func TestProducts(t *testing.T) {
 	for _, s := range products {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			server := &smtptest.Server{Dialog: dialog(t, s.dialog)}
-			server.Start(t)
-			p := s.prober(server.Addr().Port())
-			f, err := look(t, p, server.Addr())
-			if err != nil {
-				t.Fatalf("got error %v: what a server does is no error", err)
-			}
-			server.Wait(f.Connections)
-			s.want.check(t, f)
-			lawful(t, p, server.Score())
-			if missed := unanswered(f); s.answered && len(missed) > 0 {
-				t.Errorf("%d attempts got no answer: %v\n%s", len(missed), missed, show(f))
-			}
-			t.Logf("%d connections, %d commands, %d attempts, %s", f.Connections, f.Commands, len(f.Attempts), f.Reason())
-			replays(t, s, f)
+			f, _ := s.probed(t, nil)
+			s.found(t, f)
 		})
 	}
 }
@@ -75,20 +60,8 @@ func TestLawsOfAllDialogs(t *testing.T) {
 		for _, stop := range []probe.Verdict{probe.Ready, probe.Delivered} {
 			t.Run(s.dialog+", "+stop.String(), func(t *testing.T) {
 				t.Parallel()
-				server := &smtptest.Server{Dialog: dialog(t, s.dialog)}
-				server.Start(t)
-				p := s.prober(server.Addr().Port())
-				p.StopAt = stop
-				f, err := look(t, p, server.Addr())
-				if err != nil {
-					t.Fatalf("got error %v: what a server does is no error", err)
-				}
-				server.Wait(f.Connections)
+				f, server := s.probed(t, func(p *probe.Prober) { p.StopAt = stop })
 				score, answers := server.Score(), server.Answers()
-				if s.waits {
-					score.Early = 0
-				}
-				lawful(t, p, score)
 				if score.Connections > 64 {
 					t.Errorf("%d connections, want at most 64", score.Connections)
 				}
@@ -151,27 +124,8 @@ func refusedByIt(t *testing.T, f probe.Finding, connections [][]smtptest.Answer)
 // hostile answers each connection with a function. It returns its address and how many bytes were written to clients.
 func hostile(t *testing.T, talk func(c net.Conn, in *bufio.Reader)) (netip.AddrPort, *atomic.Int64) {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var written atomic.Int64
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				c.SetDeadline(time.Now().Add(20 * time.Second))
-				talk(&counted{c, &written}, bufio.NewReader(c))
-			})
-		}
-	})
-	t.Cleanup(func() { l.Close(); wg.Wait() })
-	return l.Addr().(*net.TCPAddr).AddrPort(), &written
+	return listen(t, func(c net.Conn, in *bufio.Reader) { talk(&counted{c, &written}, in) }), &written
 }
 
 type counted struct {
@@ -240,7 +194,7 @@ func TestEndless(t *testing.T) {
 				})
 				p := prober()
 				p.StopAt = probe.Delivered
-				p.Vectors, _ = probe.SelectVectors(probe.Vectors(), []string{"S1", "S6", "R1"})
+				p.Vectors = selected(t, "S1", "S6", "R1")
 				f, err := look(t, p, addr)
 				if err != nil {
 					t.Fatalf("got error %v: what a server does is no error", err)

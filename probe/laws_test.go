@@ -31,33 +31,21 @@ import (
 func TestNobodyElseGetsOurMail(t *testing.T) {
 	t.Parallel()
 	for _, variant := range []struct {
-		name   string
-		change func(*probe.Prober)
+		name     string
+		accepted bool // it stops there
+		change   func(*probe.Prober)
 	}{
-		{"stop at accepted", func(p *probe.Prober) { p.StopAt = probe.Accepted }},
-		{"nothing configured", func(p *probe.Prober) { p.Canary.Domain, p.Domains, p.Senders, p.HELO = "", nil, nil, "" }},
+		{"stop at accepted", true, func(p *probe.Prober) { p.StopAt = probe.Accepted }},
+		{"nothing configured", false, func(p *probe.Prober) { p.Canary.Domain, p.Domains, p.Senders, p.HELO = "", nil, nil, "" }},
 	} {
 		for _, s := range services {
 			t.Run(variant.name+", "+s.name, func(t *testing.T) {
 				t.Parallel()
-				server := &smtptest.Server{Dialog: dialog(t, s.dialog)}
-				server.Start(t)
-				p := s.prober(server.Addr().Port())
-				variant.change(p)
-				f, err := look(t, p, server.Addr())
-				if err != nil {
-					t.Fatalf("got error %v: what a server does is no error", err)
-				}
-				server.Wait(f.Connections)
-				score := server.Score()
-				if s.waits {
-					score.Early = 0
-				}
-				lawful(t, p, score)
-				if p.StopAt != probe.Accepted {
+				f, server := s.probed(t, variant.change)
+				if !variant.accepted {
 					return
 				}
-				for _, line := range score.Commands {
+				for _, line := range server.Score().Commands {
 					if strings.EqualFold(line, "DATA") {
 						t.Error("DATA was sent")
 						break
@@ -88,17 +76,8 @@ func TestDelivered(t *testing.T) {
 		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			server := &smtptest.Server{Dialog: dialog(t, s.dialog)}
-			server.Start(t)
-			p := s.prober(server.Addr().Port())
-			p.StopAt = probe.Delivered
-			f, err := look(t, p, server.Addr())
-			if err != nil {
-				t.Fatalf("got error %v: what a server does is no error", err)
-			}
-			server.Wait(f.Connections)
+			f, server := s.probed(t, func(p *probe.Prober) { p.StopAt = probe.Delivered })
 			score := server.Score()
-			lawful(t, p, score)
 			if s.want.verdict != "ready" && score.ContentBytes > 0 {
 				t.Errorf("sent %d bytes to a server that gave no 354", score.ContentBytes)
 			}
@@ -611,10 +590,7 @@ func TestSlowGreeting(t *testing.T) {
 	server := smtptest.Start(t, d)
 	p := prober()
 	p.Limits.Greeting = 10 * time.Second
-	var err error
-	if p.Vectors, err = probe.SelectVectors(probe.Vectors(), []string{"S1", "S6", "S7", "R1", "R7", "R9", "R12"}); err != nil {
-		t.Fatal(err)
-	}
+	p.Vectors = selected(t, "S1", "S6", "S7", "R1", "R7", "R9", "R12")
 	f, err := p.Probe(t.Context(), opening(server.Addr())) // in real time
 	if err != nil {
 		t.Fatal(err)

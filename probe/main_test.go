@@ -1,6 +1,7 @@
 package probe_test
 
 import (
+	"bufio"
 	"fmt"
 	"net"
 	"net/netip"
@@ -83,6 +84,41 @@ func dialog(t testing.TB, name string) *smtptest.Dialog {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// listen answers each connection with a function, until the test ends.
+func listen(t *testing.T, talk func(c net.Conn, in *bufio.Reader)) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(time.Minute))
+				talk(c, bufio.NewReader(c))
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// selected are rows of the table.
+func selected(t *testing.T, words ...string) []probe.Vector {
+	t.Helper()
+	v, err := probe.SelectVectors(probe.Vectors(), words)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 // stage is a listener whose connections go to one server or another.
@@ -194,6 +230,10 @@ func lawful(t *testing.T, p *probe.Prober, s smtptest.Score) {
 	if canary == "" {
 		canary = probe.ReservedDomain
 	}
+	zone := append([]string{canary}, p.Canary.MXNames...)
+	if sink := p.Canary.Sink; sink.IsValid() {
+		zone = append(zone, "@["+sink.String()+"]", "@[IPv6:"+sink.String()+"]")
+	}
 	for _, connection := range s.PerConnection {
 		control, content := false, false
 		for _, line := range connection {
@@ -204,7 +244,7 @@ func lawful(t *testing.T, p *probe.Prober, s smtptest.Score) {
 			case verb == "RSET" || verb == "EHLO" || verb == "HELO":
 				control = false
 			case strings.HasPrefix(strings.ToUpper(line), "RCPT TO:"):
-				inZone, local := strings.Contains(line, canary), strings.HasSuffix(line, "@"+ownDomain+">") || strings.HasSuffix(line, "@mx."+ownDomain+">")
+				inZone, local := slices.ContainsFunc(zone, func(name string) bool { return strings.Contains(line, name) }), strings.HasSuffix(line, "@"+ownDomain+">") || strings.HasSuffix(line, "@mx."+ownDomain+">")
 				reserved := strings.HasSuffix(line, ".invalid>")
 				if !token.MatchString(line) || !inZone && !local && !reserved {
 					t.Errorf("a recipient that is nobody's of ours: %s", line)

@@ -87,10 +87,7 @@ func TestOptIn(t *testing.T) {
 			server := &smtptest.Server{Dialog: smtptest.MustParse(behindLogin(tt.offers, tt.accept, tt.answer, tt.then))}
 			server.Start(t)
 			p := prober()
-			var err error
-			if p.Vectors, err = probe.SelectVectors(probe.Vectors(), tt.words); err != nil {
-				t.Fatal(err)
-			}
+			p.Vectors = selected(t, tt.words...)
 			f, err := look(t, p, server.Addr())
 			if err != nil {
 				t.Fatal(err)
@@ -139,10 +136,7 @@ func TestProxyHeader(t *testing.T) {
 	} {
 		p := prober()
 		p.Limits.Greeting, p.MailPorts = 200e6, []uint16{server.Addr().Port()}
-		var err error
-		if p.Vectors, err = probe.SelectVectors(probe.Vectors(), tt.words); err != nil {
-			t.Fatal(err)
-		}
+		p.Vectors = selected(t, tt.words...)
 		f, err := look(t, p, server.Addr())
 		if err != nil {
 			t.Fatal(err)
@@ -166,10 +160,7 @@ func TestProxyHeaderUnknown(t *testing.T) {
 			if name == "implicit-tls-closed" {
 				p.Limits.Greeting, p.MailPorts = 200e6, []uint16{server.Addr().Port()}
 			}
-			var err error
-			if p.Vectors, err = probe.SelectVectors(probe.Vectors(), []string{"+proxy", "+xclient", "+auth"}); err != nil {
-				t.Fatal(err)
-			}
+			p.Vectors = selected(t, "+proxy", "+xclient", "+auth")
 			f, err := look(t, p, server.Addr())
 			if err != nil {
 				t.Fatal(err)

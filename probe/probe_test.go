@@ -149,28 +149,47 @@ func (s service) prober(port uint16) *probe.Prober {
 	return p
 }
 
+// probed is what a service is found to be, after the laws were checked, and what it saw. change may be nil.
+func (s service) probed(t *testing.T, change func(*probe.Prober)) (probe.Finding, *smtptest.Server) {
+	t.Helper()
+	server := smtptest.Start(t, dialog(t, s.dialog))
+	p := s.prober(server.Addr().Port())
+	if change != nil {
+		change(p)
+	}
+	f, err := look(t, p, server.Addr())
+	if err != nil {
+		t.Fatalf("got error %v: what a server does is no error", err)
+	}
+	server.Wait(f.Connections)
+	score := server.Score()
+	if s.waits {
+		score.Early = 0
+	}
+	lawful(t, p, score)
+	return f, server
+}
+
+// found checks that a finding is what it must be, with an answer to every attempt where there must be one, and that its
+// transcripts replay.
+func (s service) found(t *testing.T, f probe.Finding) {
+	t.Helper()
+	s.want.check(t, f)
+	if missed := unanswered(f); s.answered && len(missed) > 0 {
+		t.Errorf("%d attempts got no answer: %v\n%s", len(missed), missed, show(f))
+	}
+	t.Logf("%d connections, %d commands, %d attempts, %s", f.Connections, f.Commands, len(f.Attempts), f.Reason())
+	replays(t, s, f)
+}
+
 func TestServices(t *testing.T) {
 	t.Parallel()
 	for _, s := range services {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			server := &smtptest.Server{Dialog: dialog(t, s.dialog)}
-			server.Start(t)
-			p := s.prober(server.Addr().Port())
-			f, err := look(t, p, server.Addr())
-			if err != nil {
-				t.Fatalf("got error %v: what a server does is no error", err)
-			}
-			server.Wait(f.Connections)
+			f, server := s.probed(t, nil)
+			s.found(t, f)
 			score := server.Score()
-			s.want.check(t, f)
-			if s.waits {
-				score.Early = 0
-			}
-			lawful(t, p, score)
-			if missed := unanswered(f); s.answered && len(missed) > 0 {
-				t.Errorf("%d attempts got no answer: %v\n%s", len(missed), missed, show(f))
-			}
 			if s.undropped && score.Dropped > 0 {
 				t.Errorf("spent a budget of the server %d times\n%s", score.Dropped, show(f))
 			}
@@ -191,8 +210,6 @@ func TestServices(t *testing.T) {
 					t.Errorf("%v:\n%s", err, session.Transcript)
 				}
 			}
-			t.Logf("%d connections, %d commands, %d attempts", f.Connections, f.Commands, len(f.Attempts))
-			replays(t, s, f)
 		})
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,30 +23,7 @@ type qmtpServer struct {
 	rcpts    []string
 }
 
-func (q *qmtpServer) start(t *testing.T) netip.AddrPort {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	t.Cleanup(func() { l.Close(); wg.Wait() })
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				q.serve(c)
-			})
-		}
-	})
-	return netip.MustParseAddrPort(l.Addr().String())
-}
-
-func (q *qmtpServer) serve(c net.Conn) {
-	r := bufio.NewReader(c)
+func (q *qmtpServer) serve(c net.Conn, r *bufio.Reader) {
 	for {
 		var part [3]string
 		for i := range part {
@@ -102,14 +78,11 @@ func TestQMTP(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			q := &qmtpServer{answer: tt.answer}
-			addr := q.start(t)
+			addr := listen(t, q.serve)
 			p := prober()
 			p.StopAt = tt.stop
 			p.Limits.Greeting, p.MailPorts = 300e6, []uint16{addr.Port()}
-			var err error
-			if p.Vectors, err = probe.SelectVectors(probe.Vectors(), []string{"+qmtp"}); err != nil {
-				t.Fatal(err)
-			}
+			p.Vectors = selected(t, "+qmtp")
 			f, err := p.Probe(t.Context(), opening(addr))
 			if err != nil {
 				t.Fatal(err)
