@@ -142,7 +142,7 @@ func (d *dialogue) injection() error {
 		return nil
 	}
 	r, err = d.conn.GreetingWithin(d.ctx, unaskedWait)
-	d.f.Injected = err == nil && r.Code/100 == 2
+	d.f.Injected = err == nil && r.Code == 250 // as NOOP is answered; some greet again inside
 	return nil
 }
 
