@@ -173,7 +173,11 @@ func (d *dialogue) plan() (normal, odd, late, beyond []*step) {
 		}
 		switch {
 		case s.odd:
-		case s.needs != "" && !s.optIn && !d.first.Lists(s.needs): // not for this server
+		case s.needs != "" && !s.optIn && !d.first.Lists(s.needs):
+			if d.startTLS { // what is offered inside is known after I7, or where it wants STARTTLS before anything
+				s.tls = true
+				late = append(late, s)
+			}
 		case s.optIn:
 			beyond = append(beyond, s)
 		case own:
@@ -301,6 +305,10 @@ func (d *dialogue) full(r *run, s *step) bool {
 // transact runs one step as far as the connection goes. Attempts that have their answer leave the step; those that the
 // server's limits cut off stay, and are tried in the next connection.
 func (d *dialogue) transact(r *run, s *step) error {
+	if s.tls && !d.implicit && !s.optIn && s.needs != "" && !d.inTLS.Lists(s.needs) {
+		s.attempts = nil // not for this server
+		return nil
+	}
 	if err := d.book(1); err != nil {
 		return err
 	}
