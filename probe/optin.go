@@ -36,7 +36,7 @@ func (d *dialogue) askVRFY() error {
 	}
 	known := make(map[string]bool)
 	for i, sender := range d.names.senders {
-		if i >= maxVRFY || d.session == nil {
+		if i >= maxVRFY || d.session == nil || d.syntax >= maxSyntax {
 			break
 		}
 		if err := d.audit("VRFY"); err != nil {
@@ -47,10 +47,14 @@ func (d *dialogue) askVRFY() error {
 		switch {
 		case err != nil || r.Code == 421:
 			d.cut()
+			continue
 		case r.Code == 550 || r.Code == 551 || r.Code == 553:
 			known[sender] = false
 		case r.Code == 250:
 			known[sender] = true
+		}
+		if !r.Positive() {
+			d.count(r)
 		}
 	}
 	var exist, perhaps []string
