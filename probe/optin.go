@@ -102,8 +102,15 @@ func (d *dialogue) tryProxy(wait time.Duration) (greeted bool, err error) {
 	d.header = "PROXY " + proxyLine(netip.AddrPortFrom(local, 40000), d.f.Addr)
 	c, r, err := d.greet(wait)
 	if err == nil && r.Code == 220 {
-		d.f.Behind = d.header
-		return true, d.greeted(c, r)
+		err := d.greeted(c, r)
+		if d.session == nil || d.helos == 1 && c.Unasked() == 0 {
+			d.f.Behind = d.header
+			return true, err
+		}
+		// It took the header for a command: it was only busy before.
+		d.store(c)
+		d.session, d.header, d.useHELO, d.f.Extensions = nil, "", false, nil
+		return false, nil
 	}
 	d.header = ""
 	if c != nil {

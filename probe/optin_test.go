@@ -198,3 +198,178 @@ func TestSources(t *testing.T) {
 		t.Errorf("%d attempts from further sources, want 1; %s", n, f.Verdict())
 	}
 }
+
+// A listener that turns everyone away who comes without a PROXY header is tried with one, and a busy server is waited
+// for as without the row.
+func TestProxyHeaderBehindRefusal(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name        string
+		words       []string
+		connections []string // the dialog of each; the last one is that of all others
+		want        want
+		behind      bool
+	}{
+		{"421 to who has no header", []string{"+proxy"}, []string{"refused-at-connect-421", "proxy-protocol"}, open("I6"), true},
+		{"554 to who has no header", []string{"+proxy"}, []string{"refused-at-connect-554", "proxy-protocol"}, open("I6"), true},
+		{"a header was not asked for", nil, []string{"refused-at-connect-554", "proxy-protocol"}, unknown("refused at connect: 554"), false},
+		{"busy for a while, with a header and without", []string{"+proxy"}, []string{"refused-at-connect-421", "refused-at-connect-421", "refused-at-connect-421", "closed-postfix"}, closed(), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			st := inOrder(t, tt.connections...)
+			p := prober()
+			p.Vectors = selected(t, tt.words...)
+			f, err := look(t, p, st.addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.want.check(t, f)
+			if (f.Behind != "") != tt.behind {
+				t.Errorf("behind %q\n%s", f.Behind, show(f))
+			}
+			for i, score := range st.scores() {
+				without := 0
+				for _, connection := range score.PerConnection {
+					if len(connection) > 0 && !strings.HasPrefix(connection[0], "PROXY TCP4 ") {
+						without++
+					}
+				}
+				if tt.behind && tt.connections[i] == "proxy-protocol" && without > 0 {
+					t.Errorf("%d connections begin without a header", without)
+				}
+			}
+		})
+	}
+}
+
+// offering is a closed server that offers extensions in clear and others inside TLS; without the latter it offers no TLS.
+func offering(clear, inside string) *smtptest.Dialog {
+	var tls string
+	if inside != "" {
+		tls = `C: EHLO *
+= if tls
+S: 250-mx.org.example
+S: 250 INSIDE
+C: EHLO *
+S: 250-mx.org.example
+S: 250-STARTTLS
+S: 250 CLEAR
+C: STARTTLS
+S: 220 go on
+= tls
+= set tls
+`
+	}
+	return closedBut("mx.org.example ESMTP Postfix (3.9.1)", strings.NewReplacer("INSIDE", inside, "CLEAR", clear).Replace(tls+`C: EHLO *
+S: 250-mx.org.example
+S: 250 CLEAR
+C: AUTH LOGIN
+S: 334 VXNlcm5hbWU6
+C: AUTH *
+S: 535 5.7.8 no
+C: XCLIENT *
+S: 550 5.7.0 no
+`))
+}
+
+// With all rows of the table, no connection is made for one whose extension is not offered: each that is offered takes
+// one of its own, and no more.
+func TestRowsNotOffered(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name          string
+		clear, inside string
+		tried         []string // opt-in forms, beside I6, which needs no extension
+		tls           bool     // they are tried there
+	}{
+		{name: "nothing is offered", clear: "8BITMIME"},
+		{name: "nothing is offered, inside TLS neither", clear: "8BITMIME", inside: "8BITMIME"},
+		{name: "a mechanism that no row asks for", clear: "AUTH GSSAPI"},
+		{name: "AUTH PLAIN", clear: "AUTH PLAIN LOGIN", tried: []string{"I3"}},
+		{name: "AUTH LOGIN", clear: "AUTH LOGIN", tried: []string{"I3.2"}},
+		{name: "AUTH ANONYMOUS and CRAM-MD5", clear: "AUTH ANONYMOUS CRAM-MD5", tried: []string{"I2", "I4"}},
+		{name: "XCLIENT", clear: "XCLIENT ADDR NAME", tried: []string{"I5"}},
+		{name: "AUTH PLAIN inside TLS", clear: "8BITMIME", inside: "AUTH PLAIN", tried: []string{"I3"}, tls: true},
+		{name: "another mechanism inside TLS", clear: "AUTH ANONYMOUS", inside: "AUTH GSSAPI", tried: []string{"I4"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var connections [2]int
+			for i, words := range [][]string{{"default", "+proxy"}, {"all", "-injection"}} {
+				server := smtptest.Start(t, offering(tt.clear, tt.inside))
+				p := prober()
+				p.Vectors = selected(t, words...)
+				f, err := look(t, p, server.Addr())
+				if err != nil {
+					t.Fatal(err)
+				}
+				closed().check(t, f)
+				server.Wait(f.Connections)
+				connections[i] = server.Score().Connections
+				if i == 0 {
+					continue
+				}
+				var tried []string
+				for _, a := range f.Attempts {
+					if !a.OptIn || a.Vector == "I6" {
+						continue
+					}
+					tried = append(tried, a.Form)
+					if a.TLS != tt.tls {
+						t.Errorf("%s: TLS %t, want %t", a.Form, a.TLS, tt.tls)
+					}
+				}
+				if !equal(tried, tt.tried) {
+					t.Errorf("tried %v, want %v\n%s", tried, tt.tried, show(f))
+				}
+			}
+			if want := connections[0] + len(tt.tried); connections[1] != want {
+				t.Errorf("%d connections, want the %d of the default and %d more", connections[1], connections[0], len(tt.tried))
+			}
+		})
+	}
+}
+
+// Where a server wants STARTTLS before anything, another source is tried inside TLS as well, and not in clear first.
+func TestSourcesInTLS(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		dialog  string
+		verdict probe.Verdict // of I13
+	}{
+		{"starttls-required-closed", probe.Refused},
+		{"starttls-required-open", probe.Accepted}, // 354 was seen for S1
+	} {
+		t.Run(tt.dialog, func(t *testing.T) {
+			t.Parallel()
+			server := smtptest.Start(t, dialog(t, tt.dialog))
+			p := prober()
+			p.Sources = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.9:0")}
+			f, err := look(t, p, server.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(f.Attempts, func(a probe.Attempt) bool { return a.Vector == "I13" })
+			if i < 0 {
+				t.Fatalf("I13 was not tried\n%s", show(f))
+			}
+			if a := f.Attempts[i]; !a.TLS || a.Source != "127.0.0.9" || a.Verdict() != tt.verdict {
+				t.Errorf("got %s from %q, TLS %t (%s), want %s from 127.0.0.9 inside TLS\n%s", a.Verdict(), a.Source, a.TLS, a.Reason(), tt.verdict, show(f))
+			}
+			server.Wait(f.Connections)
+			lawful(t, p, server.Score())
+			inClear := 0
+			for _, answers := range server.Answers() {
+				for _, a := range answers {
+					if strings.HasPrefix(a.Reply, "530 ") {
+						inClear++
+					}
+				}
+			}
+			if inClear != 1 {
+				t.Errorf("was told %d times to say STARTTLS first, want once", inClear)
+			}
+		})
+	}
+}
