@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"relaysweep/discover"
 	"relaysweep/probe"
 	"relaysweep/probe/smtp/smtptest"
 )
@@ -313,6 +314,75 @@ func TestLateReplyDecidesNothing(t *testing.T) {
 			}
 			if t.Failed() {
 				t.Log(show(f))
+			}
+		})
+	}
+}
+
+// What was answered in a session where the server said more than it was asked decides nothing. Attempts of our own are
+// made again; those of an opt-in row or from another source are unknown, as they would be made another way.
+func TestAstray(t *testing.T) {
+	t.Parallel()
+	const talkative = "C: RCPT TO:*\nS: 250 2.1.5 ok\\r\\n550 5.7.1 Relaying denied\n"
+	further := netip.MustParseAddrPort("127.0.0.9:0")
+	for _, tt := range []struct {
+		name  string
+		words []string
+		turn  string // the connection that gets the talkative server: the first, or the first from another source
+		more  string // blocks of both servers
+		row   string // whose attempt is looked at
+		asked int    // how often it reaches the servers
+		want  probe.Verdict
+	}{
+		{name: "our own attempt", words: []string{"S1", "S6"}, turn: "first", row: "S1", asked: 2, want: probe.Refused},
+		{name: "from another source", words: []string{"S1", "I13"}, turn: "source", row: "I13", asked: 1, want: probe.Unknown},
+		{name: "an opt-in row that is refused", words: []string{"S1", "+auth"}, more: "C: EHLO *\nS: 250-mx.org.example\nS: 250 AUTH ANONYMOUS\nC: AUTH *\nS: 535 5.7.8 no\\r\\n250 ok\n", row: "I4", asked: 1, want: probe.Unknown},
+		{name: "an opt-in row that is taken", words: []string{"S1", "+auth"}, more: "C: EHLO *\nS: 250-mx.org.example\nS: 250 AUTH ANONYMOUS\nC: AUTH *\nS: 235 2.7.0 ok\\r\\n250 ok\n= set in\nC: RCPT TO:*\n= if in\nS: 250 ok\nC: DATA\nS: 354 go on\n", row: "I4", asked: 1, want: probe.Unknown},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var now atomic.Int32
+			now.Store(map[string]int32{"first": 1}[tt.turn])
+			st := sequence(t, []*smtptest.Dialog{closedBut("mx.org.example ESMTP", tt.more), closedBut("mx.org.example ESMTP", tt.more+talkative)}, func(int) int { return int(now.Swap(0)) })
+			p := prober()
+			p.Vectors, p.Sources = selected(t, tt.words...), []netip.AddrPort{further}
+			p.Before = func(_ discover.Target, from netip.AddrPort, vector string) error {
+				if tt.turn == "source" && from == further && vector == "connect" {
+					now.Store(1)
+				}
+				return nil
+			}
+			f, err := look(t, p, st.addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range f.Attempts {
+				want, reason := probe.Refused, "relay denied"
+				if a.Vector == tt.row {
+					want = tt.want
+				}
+				if want == probe.Unknown {
+					reason = "the server says more than it is asked"
+				}
+				if a.Verdict() != want || !strings.Contains(a.Reason(), reason) {
+					t.Errorf("%s: got %s (%s), want %s (%s)\n%s", a.Form, a.Verdict(), a.Reason(), want, reason, show(f))
+				}
+			}
+			i := slices.IndexFunc(f.Attempts, func(a probe.Attempt) bool { return a.Vector == tt.row })
+			if i < 0 {
+				t.Fatalf("%s was not tried\n%s", tt.row, show(f))
+			}
+			asked := 0
+			for _, score := range st.scores() {
+				lawful(t, p, score)
+				for _, connection := range score.PerConnection {
+					if text := strings.Join(connection, "\n"); strings.Contains(text, f.Attempts[i].Canary+"-b@") || tt.row == "I4" && strings.Contains(text, "AUTH ") {
+						asked++
+					}
+				}
+			}
+			if asked != tt.asked {
+				t.Errorf("%s came to the servers %d times, want %d\n%s", tt.row, asked, tt.asked, show(f))
 			}
 		})
 	}
