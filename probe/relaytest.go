@@ -319,6 +319,9 @@ func (d *dialogue) transact(r *run, s *step) error {
 	if err := d.ensure(s); err != nil {
 		return d.noSession(r, s, err)
 	}
+	if d.session != nil && d.mailOpen && !d.bookNow() { // RSET may be refused as well
+		d.hangUp()
+	}
 	if d.session == nil {
 		return nil // the step comes again in a new connection
 	}
@@ -341,7 +344,7 @@ func (d *dialogue) transact(r *run, s *step) error {
 		return d.dropped(r, s, err, mail)
 	}
 	if d.startTLS && !d.session.tls && classify(atMail, mail, d.auth) == tlsNeeded {
-		d.wantTLS(r, s)
+		d.wantTLS(r, s, mail)
 		return nil
 	}
 	if !mail.Positive() {
@@ -417,7 +420,7 @@ func (d *dialogue) recipients(r *run, s *step, mail smtp.Reply) (accepted []*Att
 		a.Mail, a.Rcpt = mail, rcpt
 		d.barren = 0
 		if d.startTLS && !d.session.tls && classify(atRcpt, rcpt, d.auth) == tlsNeeded {
-			d.wantTLS(r, s)
+			d.wantTLS(r, s, rcpt)
 			return nil, true, nil
 		}
 		if rcpt.Code/100 == 2 {
@@ -558,7 +561,8 @@ func (d *dialogue) count(r smtp.Reply) {
 }
 
 // wantTLS turns the whole run to STARTTLS: the server refuses to answer before.
-func (d *dialogue) wantTLS(r *run, s *step) {
+func (d *dialogue) wantTLS(r *run, s *step, reply smtp.Reply) {
+	d.count(reply)
 	d.hangUp()
 	d.needTLS, s.tls = true, true
 	for _, s := range slices.Concat(r.normal, r.odd) {

@@ -47,6 +47,7 @@ func (d *dialogue) sayHELO(name string) error {
 	case r.Code == 503:
 		// One introduction a connection is all that this server takes (OpenSMTPD): a new one, then.
 		d.oneHELO = true
+		d.count(r)
 		d.hangUp()
 		return nil
 	case !r.Positive():
