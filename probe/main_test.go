@@ -121,6 +121,44 @@ func selected(t *testing.T, words ...string) []probe.Vector {
 	return v
 }
 
+// closedBut is a server that refuses to relay, with more blocks before its own.
+func closedBut(greeting, blocks string) *smtptest.Dialog {
+	return smtptest.MustParse("= any order\nS: 220 " + greeting + "\n" + blocks + `
+C: EHLO *
+S: 250 mx.org.example
+C: MAIL FROM:*
+S: 250 2.1.0 ok
+C: RCPT TO:*
+S: 550 5.7.1 Relaying denied
+C: DATA
+S: 354 go on
+C: RSET
+S: 250 ok
+C: QUIT
+S: 221 bye
+= close
+C: *
+S: 502 5.5.2 what?
+`)
+}
+
+// offers are blocks of a server that offers one extension in clear and another one inside TLS.
+func offers(clear, inside string) string {
+	return strings.NewReplacer("INSIDE", inside, "CLEAR", clear).Replace(`C: EHLO *
+= if tls
+S: 250-mx.org.example
+S: 250 INSIDE
+C: EHLO *
+S: 250-mx.org.example
+S: 250-STARTTLS
+S: 250 CLEAR
+C: STARTTLS
+S: 220 go on
+= tls
+= set tls
+`)
+}
+
 // stage is a listener whose connections go to one server or another.
 type stage struct {
 	t       *testing.T
