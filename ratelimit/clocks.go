@@ -22,6 +22,7 @@ type clocks struct {
 	shift uint   // a tick is 1<<shift nanoseconds
 	bits  uint   // there are 1<<bits slots
 	slots []uint32
+	tick  uint32 // the time, as set
 }
 
 // A gap is so many ticks at least, except where a tick is 1 ns. Gaps are rounded up, so members get up to one part in so
@@ -58,33 +59,40 @@ func newClocks(perSecond float64, expected int, most uint) clocks {
 // make takes the memory.
 func (c *clocks) make() { c.slots = make([]uint32, 1<<c.bits) }
 
+// set tells the clocks the time, so long after the start.
+func (c *clocks) set(t time.Duration) { c.tick = uint32(t >> (c.shift & 63)) }
+
 // slot returns the member's clock. Members whose last bits are all that differs, as they do in one scope, have each
 // their own; what stands before those bits moves them as a whole.
 func (c *clocks) slot(hi, lo uint64) *uint32 {
-	mix := hi*0x9e3779b97f4a7c15 + (lo>>c.bits)*0xd6e8feb86659fd93
-	return &c.slots[(lo^mix>>(64-c.bits))&uint64(len(c.slots)-1)]
+	mix := hi*0x9e3779b97f4a7c15 + (lo>>(c.bits&63))*0xd6e8feb86659fd93
+	return &c.slots[(lo^mix>>((64-c.bits)&63))&uint64(len(c.slots)-1)]
 }
 
-// look returns what a clock shows after a packet at t, and how long to wait before there may be one. Both are worth
-// something only if the wait is 0, or is not.
-func (c *clocks) look(t time.Duration, clock uint32) (next uint32, wait time.Duration) {
-	tick := int64(t) >> c.shift
-	ahead := clock - uint32(tick)
-	if ahead > c.slack+c.gap {
-		ahead = 0 // behind
+// ahead returns by how many ticks a clock is ahead.
+func (c *clocks) ahead(clock uint32) uint32 {
+	if ahead := clock - c.tick; ahead <= c.slack+c.gap {
+		return ahead
 	}
-	if ahead > c.slack {
-		return 0, time.Duration((tick+int64(ahead-c.slack))<<c.shift) - t
+	return 0 // behind, or old
+}
+
+// wait returns how long after t, which the clocks were set to, one that is so far ahead is within the slack; 0: it is.
+func (c *clocks) wait(t time.Duration, ahead uint32) time.Duration {
+	if ahead <= c.slack {
+		return 0
 	}
-	return uint32(tick) + ahead + c.gap, 0
+	return (t>>c.shift+time.Duration(ahead-c.slack))<<c.shift - t
 }
 
 // keys returns by what an address's net and host are told apart: of the net it is one number, of the host two.
 func keys(addr netip.Addr) (net, hi, lo uint64) {
+	if addr.Is4() || addr.Is4In6() {
+		b := addr.As4()
+		lo = uint64(binary.BigEndian.Uint32(b[:]))
+		return lo >> 8, 0, lo
+	}
 	b := addr.As16()
 	hi, lo = binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
-	if hi == 0 && lo>>32 == 0xffff { // IPv4
-		return lo >> 8, hi, lo
-	}
 	return hi, hi, lo
 }

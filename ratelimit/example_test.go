@@ -30,3 +30,36 @@ func Example() {
 	// connect to 192.0.2.1
 	// 50 ms or more: true
 }
+
+// The loop of a scanner: a batch is granted, each address is admitted or put off, and what is not used goes back.
+func ExamplePacer() {
+	ctx := context.Background()
+	todo := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.1")}
+	pace := ratelimit.NewPacer(ratelimit.Rates{Total: 10_000, PerHost: 20}, len(todo))
+	for len(todo) > 0 {
+		n, err := pace.Grant(ctx, len(todo))
+		if err != nil {
+			fmt.Println("nothing may be sent:", err)
+			return
+		}
+		now := time.Now()
+		var batch, later []netip.Addr
+		least := time.Hour
+		for _, addr := range todo[:n] {
+			if wait := pace.Admit(now, addr); wait > 0 {
+				later, least = append(later, addr), min(least, wait)
+			} else {
+				batch = append(batch, addr)
+			}
+		}
+		fmt.Println("send to", batch) // with one system call
+		pace.Unused(n - len(batch))
+		todo = append(todo[n:], later...)
+		if len(todo) == len(later) && len(later) > 0 { // all that is left was put off
+			time.Sleep(least)
+		}
+	}
+	// Output:
+	// send to [192.0.2.1 192.0.2.2]
+	// send to [192.0.2.1]
+}

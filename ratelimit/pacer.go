@@ -28,8 +28,9 @@ type Pacer struct {
 	start time.Time
 	sleep func(context.Context, time.Duration) error
 
-	free   bool // Admit has nothing to look at
-	latest time.Duration
+	free   bool          // Admit has nothing to look at
+	now    time.Time     // what Admit was last given
+	latest time.Duration // the latest that it was given, since the start
 	nets   clocks
 	hosts  clocks
 
@@ -192,7 +193,7 @@ func (p *Pacer) Slow(now time.Time, seen float64) {
 	}
 	p.slowed = now
 	from, asked := p.pace, p.rates.Total
-	if seen > 0 && (!capped(from) || seen < from) {
+	if capped(seen) && (!capped(from) || seen < from) {
 		from = seen
 	}
 	least := float64(leastPace)
@@ -253,21 +254,29 @@ func (p *Pacer) admit(now time.Time, addr netip.Addr) time.Duration {
 	if p.err != nil || !addr.IsValid() {
 		return maxSleep
 	}
-	t := max(now.Sub(p.start), p.latest) // time that ran back would free clocks too early
-	p.latest = t
+	if now != p.now { // once a batch; to find times equal that are not the same is not needed
+		p.set(now)
+	}
+	n, hi, lo := keys(addr)
+	net, host := p.nets.slot(0, n), p.hosts.slot(hi, lo)
+	netAhead, hostAhead := p.nets.ahead(*net), p.hosts.ahead(*host)
+	if netAhead > p.nets.slack || hostAhead > p.hosts.slack {
+		return max(p.nets.wait(p.latest, netAhead), p.hosts.wait(p.latest, hostAhead))
+	}
+	*net = p.nets.tick + netAhead + p.nets.gap
+	*host = p.hosts.tick + hostAhead + p.hosts.gap
+	return 0
+}
+
+// set tells the clocks the time. One that ran back would free them too early, so then it stands still.
+func (p *Pacer) set(now time.Time) {
 	if p.nets.slots == nil {
 		p.nets.make()
 		p.hosts.make()
 	}
-	n, hi, lo := keys(addr)
-	net, host := p.nets.slot(0, n), p.hosts.slot(hi, lo)
-	nextOfNet, netWait := p.nets.look(t, *net)
-	nextOfHost, hostWait := p.hosts.look(t, *host)
-	if wait := max(netWait, hostWait); wait > 0 {
-		return wait
-	}
-	*net, *host = nextOfNet, nextOfHost
-	return 0
+	p.now, p.latest = now, max(now.Sub(p.start), p.latest)
+	p.nets.set(p.latest)
+	p.hosts.set(p.latest)
 }
 
 // alarm sleeps with the same timer each time.

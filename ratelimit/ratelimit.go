@@ -1,5 +1,9 @@
-// Package ratelimit paces what leaves this machine: a Limiter gives permission for one packet or connection to an
-// address, never faster than a total rate, a rate for each network and a rate for each host, all three at once.
+// Package ratelimit paces what leaves this machine, never faster than a total rate, a rate for each network and a rate
+// for each host, all three at once, and not at all in quiet Hours. A Limiter gives permission for one packet or
+// connection to an address, to any number of goroutines. A Pacer does so for one loop that sends packets by the hundred.
+// A Window counts what is dear to a host however slowly it comes.
+//
+// A Limiter's way from Wait to the grant:
 //
 //	Wait(addr) ─► host's turn ─► net's turn ─► the one turn of the total ─► grant
 //	              sleep for a    sleep for a   sleep for a token,
@@ -8,7 +12,7 @@
 // A turn is a queue in order of arrival whose head alone sleeps. A waiter joins the net's queue only when its host has
 // a token, and the queue of the total only when its net has one too. Who holds a turn is the only one to take tokens
 // there, so what was found stays there: nobody is kept waiting by a host or net that is used up, other than those
-// bound for it.
+// bound for it. In quiet hours the grant itself waits for their end.
 //
 // The token buckets are golang.org/x/time/rate. Its Wait alone does not hold the law: called from 10,000 goroutines it
 // let 1.45 times the limit pass, because the time is read before the lock is taken. Here one mutex guards every
