@@ -409,6 +409,21 @@ func (c *Coverage) Forget(a netip.AddrPort) {
 	}
 }
 
+// Reconsider has silence on some ports looked at again: it was met while nothing could be heard.
+func (c *Coverage) Reconsider(ports func(uint16) bool) {
+	rewound := false
+	for i := range c.plan.size() {
+		if code := c.code(i); code != codeNone && code != codeFiltered || !ports(c.plan.endpoint(i).Port()) {
+			continue
+		}
+		if !rewound {
+			c.rewind()
+			rewound = true
+		}
+		c.swap(i, codeNone)
+	}
+}
+
 // fail keeps why a target failed.
 func (c *Coverage) fail(why string) {
 	c.mu.Lock()

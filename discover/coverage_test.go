@@ -665,3 +665,35 @@ func BenchmarkRows(b *testing.B) {
 		c.Rows()
 	}
 }
+
+// Silence that was met while nothing could be heard is no answer: it is looked at again, on the ports in doubt alone.
+func TestReconsider(t *testing.T) {
+	p := mustPlan(t, mustScope(t, owned("10.0.0.0/30")), 1, 25, 465)
+	c := NewCoverage(p)
+	for target := range c.Ahead() {
+		a := target.AddrPort()
+		c.Set(a, []State{Filtered, Closed}[a.Addr().As4()[3]%2])
+	}
+	if !c.Complete() {
+		t.Fatal("not complete")
+	}
+	c.Reconsider(func(port uint16) bool { return port == 25 })
+	var again []string
+	for target := range c.Ahead() {
+		again = append(again, target.String())
+		c.Set(target.AddrPort(), Open)
+	}
+	slices.Sort(again)
+	if want := []string{"10.0.0.0:25", "10.0.0.2:25"}; !slices.Equal(again, want) {
+		t.Errorf("looked again at %v, want %v", again, want)
+	}
+	c.Doubt(465, "not heard")
+	for _, r := range c.Rows() {
+		if r.Port == 465 && (r.Filtered != 0 || r.Reasons["not heard"] != 2) || r.Port == 25 && r.Open != 2 {
+			t.Errorf("got %+v", r)
+		}
+	}
+	if c.Complete() {
+		t.Error("complete, with silence that is not believed")
+	}
+}

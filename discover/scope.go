@@ -167,6 +167,14 @@ func (p *Permitted) Of(prefix netip.Prefix) ([]netip.Prefix, error) {
 	return set.Prefixes(), ErrOutOfScope
 }
 
+// Only is the part of a scope that is one address.
+func (s *Scope) Only(a netip.Addr) (*Scope, error) {
+	if err := s.permit(a); err != nil {
+		return nil, err
+	}
+	return s.part([]parsed{{r: netipx.IPRangeFrom(a, a)}})
+}
+
 // part is the part of a scope that some entries name.
 func (s *Scope) part(chosen []parsed) (*Scope, error) {
 	wanted, err := build(chosen)

@@ -59,6 +59,7 @@ type config struct {
 		PerHost *float64 `yaml:"per_host"`
 	} `yaml:"rate"`
 	Window     string         `yaml:"window"` // quiet hours
+	SelfTest   []string       `yaml:"self_test"`
 	Gentle     bool           `yaml:"gentle"`
 	StopAt     string         `yaml:"stop_at"`
 	Vectors    []string       `yaml:"vectors"`

@@ -44,7 +44,7 @@ func (sc *scanning) openCoverages() error {
 
 // done reports whether an earlier part of the scan left nothing to look at: what is left is to hear what came home.
 func (sc *scanning) done() bool {
-	return len(sc.covs) > 0 && sc.allSwept() && !slices.ContainsFunc(sc.past.openings, func(o opened) bool { return !o.probed })
+	return len(sc.covs) > 0 && sc.allSwept() && len(sc.past.doubts) == 0 && !slices.ContainsFunc(sc.past.openings, func(o opened) bool { return !o.probed })
 }
 
 // allSwept reports whether every target was looked at from each source.
@@ -98,6 +98,15 @@ func (sc *scanning) sweep(ctx context.Context, queue chan<- discover.Opening, st
 			s.push(ctx, discover.Opening{Target: t, Vantage: sc.s.Vantage, Source: o.source, Hollow: o.hollow})
 		}
 	}
+	if err := sc.selfTest(ctx); err != nil {
+		s.broke(err)
+		return
+	}
+	for _, cov := range sc.covs {
+		for port, why := range sc.past.doubts {
+			cov.Doubt(port, why)
+		}
+	}
 	sources := append([]netip.AddrPort{{}}, sc.s.furtherAddrs()...)
 	for i, from := range sources {
 		sc.pass.Store(int64(i))
@@ -128,7 +137,7 @@ func (s *sweeping) push(ctx context.Context, o discover.Opening) {
 func (s *sweeping) sweepFrom(ctx context.Context, pass int, from netip.AddrPort) {
 	cov := s.covs[pass]
 	s.reconcile(ctx, pass, cov)
-	for o, err := range s.sweeper(from).Sweep(ctx, cov) {
+	for o, err := range s.engine.Sweeper(s.engineOptions(from)).Sweep(ctx, cov) {
 		if err != nil {
 			s.broke(err)
 			return
@@ -190,16 +199,33 @@ func (s *sweeping) broke(err error) {
 	s.stop()
 }
 
-// sweeper makes the engine that sweeps from one source.
-func (sc *scanning) sweeper(from netip.AddrPort) discover.Sweeper {
-	o := discover.EngineOptions{
+// engineOptions are for the engine that sweeps from one source.
+func (sc *scanning) engineOptions(from netip.AddrPort) discover.EngineOptions {
+	return discover.EngineOptions{
 		Vantage: sc.s.Vantage, Limiter: sc.limiter, Rates: sc.s.Rates, Timeout: sc.s.Timeout, InFlight: sc.s.InFlight, Source: sc.s.Source, From: from, Hosts: int(sc.scope.Len()),
 		Before: func(t discover.Target, from netip.AddrPort) error { return sc.audit.write(t, from, "handshake") },
 		BeforePositions: func(pass int, from, to uint64) error {
 			return sc.audit.positions(sc.s.Seed, pass, from, to)
 		},
+		Counters: &sc.counters,
 	}
-	return sc.engine.Sweeper(o)
+}
+
+// sweepNotes tell how the sweep went, as far as it was not smooth.
+func (sc *scanning) sweepNotes() (out []string) {
+	if text := sc.unchecked(); text != "" {
+		out = append(out, text)
+	}
+	if m := sc.covs[0].ExpectedMissed(); m >= 0.05 {
+		out = append(out, fmt.Sprintf("Packets were lost: of about %d openings %.1f are expected to be missed.", sc.covs[0].Opened(), m))
+	}
+	if n := sc.counters.Dropped.Load(); n > 0 {
+		out = append(out, fmt.Sprintf("This machine had no room for %d packets: the pace was halved, and what they may have answered was asked again.", n))
+	}
+	if n := sc.counters.Forged.Load(); n > 1000 {
+		out = append(out, fmt.Sprintf("%d packets came that answer nothing we sent: they changed nothing.", n))
+	}
+	return out
 }
 
 // passNotes tell what was tried from further sources. Coverage counts targets, each once, and says nothing of them.

@@ -34,6 +34,8 @@ type entry struct {
 	Hollow   bool            `json:"hollow,omitempty"` // of an opening: see discover.Opening
 	Finding  *probe.Finding  `json:"finding,omitempty"`
 	Delivery *probe.Delivery `json:"delivery,omitempty"`
+	// Doubts are ports on which silence cannot be believed, and why: what the last self-test said.
+	Doubts *map[uint16]string `json:"doubts,omitempty"`
 }
 
 // past is what a journal says of an earlier part of a scan.
@@ -41,6 +43,7 @@ type past struct {
 	openings   []opened
 	findings   []probe.Finding
 	deliveries []probe.Delivery
+	doubts     map[uint16]string
 }
 
 // opened is an opening of an earlier part of a scan.
@@ -197,6 +200,8 @@ func (j *journal) read() (*past, error) {
 				p.openings[i-1].probed = true
 			}
 			p.findings = append(p.findings, *e.Finding)
+		case e.Doubts != nil:
+			p.doubts = *e.Doubts
 		case e.Delivery != nil:
 			p.deliveries = append(p.deliveries, *e.Delivery)
 		}

@@ -106,8 +106,9 @@ type scanning struct {
 	failures   []string             // probes that could not be made
 	unread     error                // why the deliveries are not known
 	covs       []*discover.Coverage // what was seen from the vantage's own source, then from each further one
-	plain      []uint64             // of each of them: what opened to the vantage's own source after all
-	pass       atomic.Int64         // which of them is under way
+	counters   discover.Counters
+	plain      []uint64     // of each of them: what opened to the vantage's own source after all
+	pass       atomic.Int64 // which of them is under way
 	opened     atomic.Uint64
 	probed     atomic.Uint64
 	fatal      error

@@ -32,7 +32,8 @@ type settings struct {
 	Spec           discover.Spec
 	Ports          []uint16
 	Seed           uint64
-	ScanType       string // auto, syn, connect
+	ScanType       string           // auto, syn, connect
+	SelfTest       []netip.AddrPort // listeners that are known to be open
 	Vantage        string
 	Zone           string
 	Source         netip.Addr
@@ -155,6 +156,7 @@ func targetFlags() []cli.Flag {
 		stringFlag("rate", "connections a second in all; 0 for no cap (default 1000)", "max-rate"),
 		stringFlag("rate-per-net", "a second for each /24 or IPv6 /64 (default 200)"),
 		stringFlag("rate-per-host", "a second for each address (default 10)"),
+		listFlag("self-test", "listeners of yours in the scope, `ADDRESS:PORT`, that are known to be open: where they are not seen, silence is not believed"),
 		stringFlag("window", "quiet `HOURS`, local time, such as 22:00-05:00: nothing is begun in them, and the scan goes on by itself after them; !22:00-05:00 for all but these"),
 		stringFlag("timeout", "for one handshake, such as 3s (default 3s)"),
 		stringFlag("concurrency", "handshakes under way at once (default: by rate and timeout)", "c"),
@@ -256,6 +258,10 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 		return nil, err
 	}
 	s.ScanType = get("scan-type", "", "").text
+	known, where := list("self-test", "$.self_test", cfg.SelfTest)
+	if s.SelfTest, err = listeners(known, where); err != nil {
+		return nil, err
+	}
 	s.AuditLog = get("audit-log", "", "").text
 	if err := s.probing(c, cfg, get, list); err != nil {
 		return nil, err
