@@ -254,7 +254,7 @@ func (p *Pacer) admit(now time.Time, addr netip.Addr) time.Duration {
 	if p.err != nil || !addr.IsValid() {
 		return maxSleep
 	}
-	if now != p.now { // once a batch; to find times equal that are not the same is not needed
+	if now != p.now || p.nets.slots == nil { // once a batch; to find times equal that are not the same is not needed
 		p.set(now)
 	}
 	n, hi, lo := keys(addr)

@@ -468,6 +468,9 @@ func TestPacerRefusals(t *testing.T) {
 			t.Errorf("%s: Admit admits", c.name)
 		}
 	}
+	if p := NewPacer(Rates{PerHost: 1}, 0); p.Admit(time.Time{}, v4(0, 1)) != 0 || p.Admit(time.Time{}, v4(0, 1)) == 0 {
+		t.Error("the zero time: want one packet admitted, as at the start")
+	}
 	if NewPacer(Rates{}, 0).Admit(time.Now(), netip.Addr{}) == 0 {
 		t.Error("no address: Admit admits")
 	}
