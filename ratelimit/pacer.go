@@ -34,6 +34,9 @@ type Pacer struct {
 	nets   clocks
 	hosts  clocks
 
+	others *Limiter // see Beside
+	paid   uint64   // of what they were granted
+
 	mu         sync.Mutex // guards what follows
 	tokens     *rate.Limiter
 	pace       float64   // packets a second now; 0: no cap, and tokens is nil
@@ -70,6 +73,26 @@ func NewPacer(r Rates, hosts int) *Pacer {
 	p.free = !capped(r.PerNet) && !capped(r.PerHost)
 	p.setPace(p.start, r.Total)
 	return p
+}
+
+// Beside has the Pacer share its total with a Limiter, whose permissions come first: each takes a packet from what Grant
+// gives. It is called before the first Grant.
+func (p *Pacer) Beside(l *Limiter) {
+	p.others, p.paid = l, l.Granted()
+}
+
+// pay takes from the tokens what the others were granted, as far as they reach, and returns what is still owed.
+func (p *Pacer) pay(now time.Time) (owed float64) {
+	if p.others == nil {
+		return 0
+	}
+	debt := p.others.Granted() - p.paid
+	n := min(debt, uint64(max(p.tokens.TokensAt(now), 0)))
+	if n > 0 && p.tokens.AllowN(now, int(n)) {
+		p.paid += n
+		debt -= n
+	}
+	return float64(debt)
 }
 
 // Rates returns the rates that NewPacer was given.
@@ -139,10 +162,11 @@ func (p *Pacer) take(most int) (n int, wait time.Duration, err error) {
 		p.granted = most
 		return most, 0, nil
 	}
+	owed := p.pay(now)
 	tokens := p.tokens.TokensAt(now)
 	p.fitCredit(tokens)
-	if lack := float64(min(most, p.batch)-p.credit) - tokens; lack > 0 {
-		return 0, tokensIn(lack, p.tokens.Limit()), nil
+	if lack := owed + float64(min(most, p.batch)-p.credit) - tokens; lack > 0 {
+		return 0, tokensIn(min(lack, float64(p.tokens.Burst())), p.tokens.Limit()), nil
 	}
 	n = min(most, p.credit+int(tokens))
 	used := min(n, p.credit)

@@ -801,3 +801,41 @@ func BenchmarkPacerPace(b *testing.B) {
 		})
 	}
 }
+
+// A Pacer beside a Limiter: together they keep to the one total, whoever asks.
+func TestPacerBesideALimiter(t *testing.T) {
+	for _, others := range []float64{100, 900, 1000} { // how many a second the Limiter's callers want
+		synctest.Test(t, func(t *testing.T) {
+			const total, spell = 1000, 5 * time.Second
+			l := New(Rates{Total: total})
+			p := NewPacer(Rates{Total: total}, 0)
+			p.Beside(l)
+			ctx, cancel := context.WithTimeout(t.Context(), spell)
+			defer cancel()
+			var granted int
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				tick := time.NewTicker(time.Duration(float64(time.Second) / others))
+				defer tick.Stop()
+				for l.Wait(ctx, netip.MustParseAddr("10.0.0.1")) == nil {
+					<-tick.C
+				}
+			})
+			for {
+				n, err := p.Grant(ctx, 16)
+				if err != nil {
+					break
+				}
+				granted += n
+			}
+			wg.Wait()
+			sum, want := float64(granted)+float64(l.Granted()), total*spell.Seconds()
+			if sum > want+float64(l.Burst()+p.Burst()) || sum < 0.98*want {
+				t.Errorf("%v/s beside it: %v left in %v, want %v", others, sum, spell, want)
+			}
+			if beside := float64(l.Granted()); beside < 0.95*min(others, total)*spell.Seconds() {
+				t.Errorf("the Limiter gave %v of %v: it comes first", beside, others*spell.Seconds())
+			}
+		})
+	}
+}

@@ -75,6 +75,8 @@ type Limiter struct {
 	mu    sync.Mutex // guards the tokens of all buckets, and the fields below
 	nets  members[netip.Prefix]
 	hosts members[netip.Addr]
+
+	granted uint64 // in all
 }
 
 // New returns a Limiter. Nets and hosts begin with all the tokens that they may have, the total with one. A rate that is
@@ -111,6 +113,13 @@ func burst(perSecond float64, n int) float64 {
 
 // Rates returns the rates that New was given.
 func (l *Limiter) Rates() Rates { return l.rates }
+
+// Granted returns how many permissions were given in all.
+func (l *Limiter) Granted() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.granted
+}
 
 // Burst returns how many permissions of the total may be given at one moment: one and 2 ms of tokens, rounded up, so two
 // at least. It is 0 if the total has no cap.
@@ -156,6 +165,7 @@ func (l *Limiter) enter(addr netip.Addr) (w way, granted bool) {
 	now := time.Now()
 	w = way{l.hosts.at(addr, now), l.nets.at(network(addr), now), l.total}
 	if _, quiet := l.Quiet(now); !quiet && w.free() && w.take(now) {
+		l.granted++
 		return w, true
 	}
 	for _, b := range w {
@@ -211,6 +221,7 @@ func (l *Limiter) finish(w way) (time.Duration, error) {
 	if !w.take(now) {
 		return 0, errLost
 	}
+	l.granted++
 	return 0, nil
 }
 
