@@ -297,6 +297,23 @@ func (c *Coverage) Openings() iter.Seq[netip.AddrPort] {
 	}
 }
 
+// OpenOf is how many ports of a host are open, of how many in the plan.
+func (c *Coverage) OpenOf(a netip.Addr) (open, asked int) {
+	for _, ports := range [][]uint16{c.plan.ports, c.plan.rest} {
+		for _, port := range ports {
+			i, ok := c.plan.indexOf(netip.AddrPortFrom(a, port))
+			if !ok {
+				continue
+			}
+			asked++
+			if c.code(i) == codeOpen {
+				open++
+			}
+		}
+	}
+	return open, asked
+}
+
 // States are all targets with what they showed, in the order of the plan.
 func (c *Coverage) States() iter.Seq2[netip.AddrPort, State] {
 	return func(yield func(netip.AddrPort, State) bool) {

@@ -17,10 +17,12 @@ import (
 
 // Finding is all that one probe learned.
 type Finding struct {
-	Addr        netip.AddrPort
-	Vantage     string
-	Protocol    string // smtp, smtps, lmtp, http, ssh, ftp, imap, pop3, …, unknown
-	Note        string // how the protocol was told, or why it could not be
+	Addr     netip.AddrPort
+	Vantage  string
+	Protocol string // smtp, smtps, lmtp, http, ssh, ftp, imap, pop3, …, unknown
+	Note     string // how the protocol was told, or why it could not be
+	// Crowd are the ports of a host that answers on every port, where nothing is said on any of these. Addr is the first.
+	Crowd       []uint16 `json:",omitempty"`
 	Greeting    string
 	EHLO        []string
 	Extensions  []string

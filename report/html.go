@@ -46,6 +46,7 @@ type webPage struct {
 	Ports    []webCoverage
 	Mail     []webFinding
 	Other    []webOther
+	Others   int // endpoints
 	Classes  []string
 	Open     []string
 	Stray    []webDelivery
@@ -132,10 +133,13 @@ func newWebPage(r *Report) *webPage {
 			if !slices.Contains(p.Classes, f.Class) {
 				p.Classes = append(p.Classes, f.Class)
 			}
-		} else {
-			p.Other = append(p.Other, webOther{Endpoint: endpoint(e), SortAddr: sortAddr(e), Protocol: raw(protocol(&e.Finding)), Said: saidWhat(e), Title: plain(e.Title)})
 		}
 	}
+	others := r.listeners()
+	for _, l := range others {
+		p.Other = append(p.Other, webOther{Endpoint: l.endpoint, SortAddr: l.sortAddr, Protocol: l.protocol, Said: l.said, Title: l.title})
+	}
+	p.Others = countPorts(others)
 	link := func(entries []Entry) []webFinding {
 		var out []webFinding
 		for i := range entries {

@@ -293,6 +293,7 @@ type findingObject struct {
 	LastSeen    timestamp       `json:"last_seen"`
 	LastChecked timestamp       `json:"last_checked"`
 	Note        string          `json:"note"`
+	Crowd       string          `json:"crowd,omitempty"` // further ports of the host of which the same is true, such as "1-24,26-65535"
 	Cut         string          `json:"cut"` // why attempts are missing
 	LocalAddr   string          `json:"local_addr"`
 	Controls    controlsObject  `json:"controls"`
@@ -320,7 +321,7 @@ func (j *jsonl) finding(e *Entry) findingObject {
 		SeenAs: valid(f.SeenAs), Severity: e.Severity, Title: valid(e.Title), Weaknesses: all(e.Weak),
 		Openings: []any{}, Fix: fixObject{all(e.Fix.Server), all(e.Fix.Firewall), e.Fix.Source},
 		FirstSeen: h.Timestamp, LastSeen: h.Timestamp, LastChecked: h.Timestamp,
-		Note: valid(f.Note), Cut: valid(f.Cut), LocalAddr: f.LocalAddr,
+		Note: valid(f.Note), Crowd: strings.Join(portRuns(f.Crowd), ","), Cut: valid(f.Cut), LocalAddr: f.LocalAddr,
 		Controls:    controlsObject{reply(f.Nonsense), reply(f.RandomLocal), reply(f.RandomForeign), reply(f.OtherIdentity)},
 		Connections: f.Connections, Commands: f.Commands, Sessions: []string{},
 		Suspected: string(e.suspected()), Egress: e.egress(), Source: valid(f.Source), Behind: valid(f.Behind), Extensions: all(f.Extensions), Help: all(f.Help), EndsData: all(f.EndsData), Injected: f.Injected,

@@ -241,16 +241,15 @@ func (p *page) services() {
 			p.subject(e, "", ":", why)
 		}
 	}
-	other := p.r.only(func(e *Entry) bool { return !e.mail() })
+	other := p.r.listeners()
 	if len(other) == 0 {
 		return
 	}
-	p.heading(fmt.Sprintf("Other listeners (%d)", len(other)))
+	p.heading(fmt.Sprintf("Other listeners (%d)", countPorts(other)))
 	cols := []column{{head: "endpoint", keep: true, fold: true}, {head: "protocol", keep: true}, {head: "what it said", min: 12, drop: 1}}
 	var rows [][]cell
-	for i := range other {
-		e := &other[i]
-		rows = append(rows, []cell{{s: endpoint(e)}, {s: raw(protocol(&e.Finding))}, {s: saidWhat(e)}})
+	for _, l := range other {
+		rows = append(rows, []cell{{s: l.endpoint}, {s: l.protocol}, {s: l.said}})
 	}
 	p.table(cols, rows)
 }

@@ -89,13 +89,13 @@ func (sc *scanning) coverageSum() (looked, of uint64) {
 // sweep looks for openings and queues them. Openings of an earlier part come first; then the plan is swept from the
 // vantage's own source, and what was not open is tried from each further one in turn.
 func (sc *scanning) sweep(ctx context.Context, queue chan<- discover.Opening, stop func()) {
-	s := &sweeping{scanning: sc, queue: queue, stop: stop, known: make(map[netip.AddrPort]bool)}
+	s := &sweeping{scanning: sc, queue: queue, stop: stop, known: make(map[netip.AddrPort]bool), perHost: make(map[netip.Addr]int), held: make(map[netip.Addr][]discover.Opening)}
 	sc.plain = make([]uint64, len(sc.covs))
 	for _, o := range sc.past.openings {
 		s.known[o.addr] = true
 		s.count(o.pass, o.source)
 		if t, err := sc.scope.Target(o.addr); err == nil && !o.probed {
-			s.push(ctx, discover.Opening{Target: t, Vantage: sc.s.Vantage, Source: o.source, Hollow: o.hollow})
+			s.offer(ctx, discover.Opening{Target: t, Vantage: sc.s.Vantage, Source: o.source, Hollow: o.hollow})
 		}
 	}
 	if err := sc.selfTest(ctx); err != nil {
@@ -111,6 +111,7 @@ func (sc *scanning) sweep(ctx context.Context, queue chan<- discover.Opening, st
 	for i, from := range sources {
 		sc.pass.Store(int64(i))
 		s.sweepFrom(ctx, i, from)
+		s.release(ctx, sc.covs[i])
 		if ctx.Err() != nil || !sc.covs[i].Swept() {
 			return
 		}
@@ -123,10 +124,12 @@ type sweeping struct {
 	queue chan<- discover.Opening
 	stop  func()
 	known map[netip.AddrPort]bool // what is in the journal
+
+	perHost map[netip.Addr]int // openings
+	held    map[netip.Addr][]discover.Opening
 }
 
 func (s *sweeping) push(ctx context.Context, o discover.Opening) {
-	s.opened.Add(1)
 	select {
 	case s.queue <- o:
 	case <-ctx.Done():
@@ -183,7 +186,7 @@ func (s *sweeping) found(ctx context.Context, pass int, o discover.Opening) {
 		s.covs[0].Set(a, discover.Open) // a target is counted once
 	}
 	s.count(pass, o.Source)
-	s.push(ctx, o)
+	s.offer(ctx, o)
 }
 
 // count counts what opened to a further source and then to the vantage's own.

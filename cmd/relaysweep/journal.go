@@ -199,6 +199,11 @@ func (j *journal) read() (*past, error) {
 			if i := index[e.Finding.Addr]; i > 0 {
 				p.openings[i-1].probed = true
 			}
+			for _, port := range e.Finding.Crowd {
+				if i := index[netip.AddrPortFrom(e.Finding.Addr.Addr(), port)]; i > 0 {
+					p.openings[i-1].probed = true
+				}
+			}
 			p.findings = append(p.findings, *e.Finding)
 		case e.Doubts != nil:
 			p.doubts = *e.Doubts

@@ -506,6 +506,9 @@ func (sc *scanning) probeAll(gentle, hard context.Context, queue <-chan discover
 			sc.mu.Unlock()
 			continue
 		}
+		if o.Hollow && f.Greeting == "" && f.Note != "" {
+			f.Note += "; the answer to our SYN had no window: a SYN proxy"
+		}
 		if err := sc.journal.add(entry{Finding: &f}); err != nil {
 			sc.fail(err)
 			stop()
