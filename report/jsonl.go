@@ -294,7 +294,7 @@ type findingObject struct {
 	LastChecked timestamp       `json:"last_checked"`
 	Note        string          `json:"note"`
 	Crowd       string          `json:"crowd,omitempty"` // further ports of the host of which the same is true, such as "1-24,26-65535"
-	Cut         string          `json:"cut"` // why attempts are missing
+	Cut         string          `json:"cut"`             // why attempts are missing
 	LocalAddr   string          `json:"local_addr"`
 	Controls    controlsObject  `json:"controls"`
 	Connections int             `json:"connections"`
