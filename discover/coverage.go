@@ -490,58 +490,65 @@ type tally struct {
 	silent, ours uint64 // ours: the targets of our shard
 }
 
-// Rows lists the coverage by included prefix and port.
+// Rows lists the coverage by included prefix and port, then that of the hosts of AllPorts by their own prefixes.
 func (c *Coverage) Rows() []CoverageRow {
 	p := c.plan
-	list := make([]tally, len(p.scope.labels)*len(p.ports))
-	whole := c.Swept() && p.shards == 1
-	c.eachIn(p.scope, p.ports, 0, func(label, port int, code uint64) {
-		t := &list[label*len(p.ports)+port]
-		t.codes[code]++
-		if whole {
-			t.ours++
-		}
-	})
-	rest := make(map[[2]int]*tally) // of AllPorts: by label and port
+	blocks := []block{{p.scope, p.ports, 0, make([]tally, len(p.scope.labels)*len(p.ports))}}
 	if p.wide != nil {
-		c.eachIn(p.wide, p.rest, p.order.n, func(label, port int, code uint64) {
-			t := rest[[2]int{label, port}]
-			if t == nil {
-				t = new(tally)
-				rest[[2]int{label, port}] = t
-			}
+		blocks = append(blocks, block{p.wide, p.rest, p.order.n, make([]tally, len(p.wide.labels)*len(p.rest))})
+	}
+	whole := c.Swept() && p.shards == 1
+	for _, b := range blocks {
+		c.eachIn(b.scope, b.ports, b.first, func(label, port int, code uint64) {
+			t := &b.list[label*len(b.ports)+port]
 			t.codes[code]++
 			if whole {
 				t.ours++
 			}
 		})
 	}
-	if whole {
-		for i := range list {
-			list[i].silent = list[i].codes[codeNone]
-		}
-		for _, t := range rest {
-			t.silent = t.codes[codeNone]
-		}
-	} else {
-		c.count(list, rest)
+	if !whole {
+		c.count(blocks)
 	}
-	return c.rows(list, rest)
+	var rows []CoverageRow
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range blocks {
+		for l, prefix := range b.scope.labels {
+			in := b.scope.countIn(prefix)
+			for k, port := range b.ports {
+				t := &b.list[l*len(b.ports)+k]
+				if whole {
+					t.silent = t.codes[codeNone]
+				}
+				rows = append(rows, c.row(prefix, port, in, t))
+			}
+		}
+	}
+	return rows
+}
+
+// block is targets that are each address of a scope on each port, numbered from first on. list counts them by label,
+// then by port.
+type block struct {
+	scope *Scope
+	ports []uint16
+	first uint64
+	list  []tally
 }
 
 // count goes over the order to tell which targets are ours, and which of the silent the last pass went over.
-func (c *Coverage) count(list []tally, rest map[[2]int]*tally) {
+func (c *Coverage) count(blocks []block) {
 	p, settled := c.plan, c.settled()
 	for position := range p.Len() {
 		i := p.index(position)
-		var t *tally
-		if i < p.order.n {
-			n := uint64(len(p.ports))
-			t = &list[uint64(p.scope.spanAt(i/n).label)*n+i%n]
-		} else {
-			n := uint64(len(p.rest))
-			t = rest[[2]int{p.wide.spanAt((i - p.order.n) / n).label, int((i - p.order.n) % n)}]
+		b := &blocks[0]
+		if i >= p.order.n {
+			b = &blocks[1]
 		}
+		n := uint64(len(b.ports))
+		k := i - b.first
+		t := &b.list[uint64(b.scope.spanAt(k/n).label)*n+k%n]
 		t.ours++
 		if position < settled && c.code(i) == codeNone {
 			t.silent++
@@ -566,30 +573,8 @@ func (c *Coverage) eachIn(s *Scope, ports []uint16, first uint64, count func(lab
 	}
 }
 
-func (c *Coverage) rows(list []tally, rest map[[2]int]*tally) (rows []CoverageRow) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	p := c.plan
-	for l, prefix := range p.scope.labels {
-		for k, port := range p.ports {
-			rows = append(rows, c.row(prefix, port, prefixLen(prefix), p.scope.countIn(prefix), &list[l*len(p.ports)+k]))
-		}
-		if p.wide == nil {
-			continue
-		}
-		// Of the further ports only the chosen hosts are asked for.
-		in := p.wide.countIn(prefix)
-		for k, port := range p.rest {
-			if t := rest[[2]int{l, k}]; t != nil {
-				rows = append(rows, c.row(prefix, port, in, in, t))
-			}
-		}
-	}
-	return rows
-}
-
-// row is one row: of so many addresses, of which so many are not excluded.
-func (c *Coverage) row(prefix netip.Prefix, port uint16, addresses, in uint64, t *tally) CoverageRow {
+// row is one row, of whose addresses so many are in the scope. It is called with the lock held.
+func (c *Coverage) row(prefix netip.Prefix, port uint16, in uint64, t *tally) CoverageRow {
 	n := t.codes
 	r := CoverageRow{
 		Prefix: prefix, Port: port, Open: n[codeOpen], Closed: n[codeClosed], Filtered: n[codeFiltered] + t.silent,
@@ -599,6 +584,7 @@ func (c *Coverage) row(prefix netip.Prefix, port uint16, addresses, in uint64, t
 		r.Reasons[why] = r.Filtered
 		r.Filtered = 0
 	}
+	addresses := prefixLen(prefix)
 	r.NotAttempted = addresses - r.Looked() - r.Failed
 	if addresses > in {
 		r.Reasons["excluded"] = addresses - in

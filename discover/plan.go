@@ -53,14 +53,14 @@ func (p Plan) AllPorts(hosts []Entry) (*Plan, error) {
 	if len(hosts) == 0 {
 		return &p, nil
 	}
+	for _, e := range hosts {
+		if err := p.scope.Check(e); err != nil {
+			return nil, err
+		}
+	}
 	chosen, err := parseAll(hosts, parseEntry)
 	if err != nil {
 		return nil, err
-	}
-	for _, h := range chosen {
-		if e := hosts[h.entry]; !p.scope.set.OverlapsRange(h.r) {
-			return nil, fmt.Errorf("%s: %s is %w", e.Where, e.Text, ErrOutOfScope)
-		}
 	}
 	if p.wide, err = p.scope.part(chosen); err != nil {
 		return nil, err

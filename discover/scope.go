@@ -175,7 +175,7 @@ func (s *Scope) Only(a netip.Addr) (*Scope, error) {
 	return s.part([]parsed{{r: netipx.IPRangeFrom(a, a)}})
 }
 
-// part is the part of a scope that some entries name.
+// part is the part of a scope that some entries name, labelled by its own prefixes.
 func (s *Scope) part(chosen []parsed) (*Scope, error) {
 	wanted, err := build(chosen)
 	if err != nil {
@@ -188,7 +188,8 @@ func (s *Scope) part(chosen []parsed) (*Scope, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Scope{set: set, labels: s.labels, excluded: s.excluded}
+	out := &Scope{set: set, labels: set.Prefixes(), excluded: s.excluded}
+	slices.SortFunc(out.labels, comparePrefix)
 	for _, r := range set.Ranges() {
 		out.addSpans(r)
 	}
@@ -248,6 +249,18 @@ func (s *Scope) addSpans(r netipx.IPRange) {
 		}
 		from = to.Next()
 	}
+}
+
+// Check reports why an entry names no address of the scope, if so.
+func (s *Scope) Check(e Entry) error {
+	r, err := parseEntry(e.Text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", e.Where, err)
+	}
+	if !s.set.OverlapsRange(r) {
+		return fmt.Errorf("%s: %s is %w", e.Where, e.Text, ErrOutOfScope)
+	}
+	return nil
 }
 
 // Contains reports whether an address may be touched.

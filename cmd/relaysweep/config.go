@@ -29,6 +29,7 @@ type config struct {
 	TargetsFrom     []string `yaml:"targets_from"`
 	NetBoxTokenFile string   `yaml:"netbox_token_file"`
 	Ports           []int    `yaml:"ports"`
+	AllPorts        []string `yaml:"all_ports"`
 	Vantage         struct {
 		Name   string `yaml:"name"`
 		Zone   string `yaml:"zone"`

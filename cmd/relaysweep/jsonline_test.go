@@ -59,7 +59,7 @@ func decodeLines(text string) ([]map[string]any, error) {
 	return out, s.Err()
 }
 
-var fieldIs = regexp.MustCompile(`^([A-Za-z0-9_.]+)(!=|!~|>=|<=|=|~)((?s).*)$`)
+var fieldIs = regexp.MustCompile(`^([A-Za-z0-9_.-]+)(!=|!~|>=|<=|=|~)((?s).*)$`)
 
 // holds reports whether fields meet a condition such as verdict=relay, reason~REGEXP or sent>=3.
 func holds(fields map[string]string, c []string) (bool, error) {
@@ -223,11 +223,16 @@ func checkContract(text string) error {
 			if want := int64(1) << (p.Addr().BitLen() - p.Bits()); sum != want {
 				return fmt.Errorf("%s: the states add up to %d of %d addresses", where, sum, want)
 			}
-			excluded := int64(0)
-			if n, ok := l["reasons"].(map[string]any)["excluded"].(json.Number); ok {
-				excluded, _ = n.Int64()
+			for _, others := range []string{"excluded", "other-shard"} { // targets of nobody, or of another scan
+				if n, ok := l["reasons"].(map[string]any)[others].(json.Number); ok {
+					apart, err := n.Int64()
+					if err != nil {
+						return fmt.Errorf("%s: %s: %w", where, others, err)
+					}
+					sum -= apart
+				}
 			}
-			sums["targets"] += sum - excluded
+			sums["targets"] += sum
 		}
 	}
 	end := lines[len(lines)-1]

@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"relaysweep/discover"
 	"relaysweep/probe/smtp/smtptest"
 )
 
@@ -272,6 +275,212 @@ func TestKilledInTheMiddle(t *testing.T) {
 		t.Errorf("only %d kills: the scan is too quick for this test", kills)
 	}
 	t.Logf("%d kills", kills)
+}
+
+// handshakes counts the handshakes of an audit log by endpoint, those from further sources apart.
+func (v *victim) handshakes() map[string]int {
+	v.t.Helper()
+	b, err := os.ReadFile(filepath.Join(v.dir, "relaysweep", "audit.jsonl"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		v.t.Fatal(err)
+	}
+	out := make(map[string]int)
+	for line := range bytes.Lines(b) {
+		var l auditLine
+		if err := json.Unmarshal(line, &l); err != nil {
+			if bytes.HasSuffix(line, []byte("\n")) {
+				v.t.Fatalf("audit log: %v", err)
+			}
+			continue // cut off
+		}
+		if l.Vector == "handshake" {
+			out[l.Endpoint]++
+		}
+	}
+	return out
+}
+
+// states are what a killed scan has seen: it is read from a copy, as opening it writes to it. Without a scan there are
+// none.
+func (v *victim) states() map[string]discover.State {
+	v.t.Helper()
+	files, _ := filepath.Glob(filepath.Join(v.dir, "relaysweep", "*", "states"))
+	if len(files) == 0 {
+		return nil
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	if len(bytes.Trim(b, "\x00")) == 0 {
+		return nil // it had no head yet
+	}
+	s, err := readSettings(filepath.Dir(files[0]))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	scope, err := discover.NewScope(s.Spec)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	plan, err := s.plan(scope)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	name := filepath.Join(v.t.TempDir(), "states")
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		v.t.Fatal(err)
+	}
+	cov, err := discover.OpenCoverage(plan, name)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer cov.Close()
+	out := make(map[string]discover.State)
+	for a, state := range cov.States() {
+		if state != discover.NotAttempted && state != discover.Failed {
+			out[a.String()] = state
+		}
+	}
+	return out
+}
+
+// kills is how often a test kills: a few times, or as often as RELAYSWEEP_KILLS says.
+func kills(t *testing.T, few int) int {
+	t.Helper()
+	text := os.Getenv("RELAYSWEEP_KILLS")
+	if text == "" {
+		return few
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("RELAYSWEEP_KILLS is %q, want a number", text)
+	}
+	return n
+}
+
+// Handshakes under way at once in the tests that count them.
+const underWay = 8
+
+// The program is killed at random moments, as often as there are kills to spend, scan after scan. No finding is lost, and
+// no target is tried twice but those that were under way when it was killed.
+func TestKilledAtRandomMoments(t *testing.T) {
+	t.Parallel()
+	v := newVictim(t, "127.10.62")
+	args := append(v.scan(), "-p", "2525-2534", "-c", fmt.Sprint(underWay), "--rate", "2000")
+	spend := kills(t, 8)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	scans, doubled := 0, 0
+	for spend > 0 {
+		if err := os.RemoveAll(filepath.Join(v.dir, "relaysweep")); err != nil {
+			t.Fatal(err)
+		}
+		scans++
+		next := args
+		var stored map[string]bool
+		var known map[string]discover.State
+		asked, again := make(map[string]int), make(map[string]int) // again: how often it was under way at a kill
+		stdout, done := "", false
+		for runs := 0; !done; runs++ {
+			begun, after := time.Now(), time.Duration(r.IntN(200_000))*time.Microsecond
+			stdout, done = v.runUntil(func() bool { return spend > 0 && time.Since(begun) > after }, next...)
+			findings, states, now := v.findings(), v.states(), v.handshakes()
+			for a := range stored {
+				if !findings[a] {
+					t.Errorf("the finding of %s is lost", a)
+				}
+			}
+			for a, state := range known {
+				if states[a] != state {
+					t.Errorf("%s was %v, and is %v", a, state, states[a])
+				}
+				if now[a] != asked[a] {
+					t.Errorf("%s was %v, and was tried again", a, state)
+				}
+			}
+			open := 0
+			for a, n := range now {
+				if _, ok := states[a]; !ok && n > asked[a] {
+					again[a]++
+					open++
+				}
+			}
+			if open > underWay {
+				t.Errorf("%d targets were begun and have no state, and only %d are under way at once", open, underWay)
+			}
+			stored, known, asked = findings, states, now
+			if done {
+				break
+			}
+			spend--
+			if _, err := lastScan(filepath.Join(v.dir, "relaysweep")); err == nil {
+				next = []string{"scan", "--resume", "last"}
+			}
+			if runs > 1000 {
+				t.Fatal("it does not get on")
+			}
+		}
+		v.checkReport(stdout)
+		v.checkAudit()
+		if len(stored) != len(v.servers) || len(known) != 640 {
+			t.Errorf("%d findings and %d states are stored, want %d and 640", len(stored), len(known), len(v.servers))
+		}
+		for a, n := range asked {
+			if n > 1+again[a] {
+				t.Errorf("%s was tried %d times, and was under way at %d kills", a, n, again[a])
+			}
+			doubled += n - 1
+		}
+	}
+	t.Logf("%d scans; %d targets were tried once more", scans, doubled)
+}
+
+// Where the states are gone, all is looked at again, and nothing is lost.
+func TestResumedWithoutStates(t *testing.T) {
+	t.Parallel()
+	v := newVictim(t, "127.10.63")
+	_, done := v.runUntil(func() bool { return len(v.findings()) >= 4 }, v.scan()...)
+	if done {
+		t.Fatal("it was too quick to be killed")
+	}
+	stored, before := v.findings(), v.handshakes()
+	known := make(map[string]bool) // openings need no second look
+	entries, _ := v.journal()
+	for _, e := range entries {
+		if e.Opening != nil {
+			known[e.Opening.String()] = true
+		}
+	}
+	files, _ := filepath.Glob(filepath.Join(v.dir, "relaysweep", "*", "states"))
+	if len(files) != 1 {
+		t.Fatalf("got the files %v, want one", files)
+	}
+	if err := os.Remove(files[0]); err != nil {
+		t.Fatal(err)
+	}
+	identified := v.audit()
+	stdout, done := v.runUntil(func() bool { return false }, "scan", "--resume", "last")
+	if !done {
+		t.Fatal("it did not end")
+	}
+	v.checkReport(stdout)
+	v.checkAudit()
+	findings, now := v.findings(), v.handshakes()
+	for a := range stored {
+		if is, was := v.audit()[a]["identify"], identified[a]["identify"]; !findings[a] || is != was {
+			t.Errorf("%s: its finding is lost, or it was tested again", a)
+		}
+	}
+	if len(now) != 64 {
+		t.Errorf("%d targets were tried, want 64", len(now))
+	}
+	for a, n := range now {
+		if again := n - before[a]; again != 1 && !known[a] || again != 0 && known[a] {
+			t.Errorf("%s was tried %d times again, known as open: %v", a, again, known[a])
+		}
+	}
 }
 
 // The program is killed after times that are not bound to what it has written, from its very start on.

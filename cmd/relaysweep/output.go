@@ -13,12 +13,14 @@ import (
 	"github.com/urfave/cli/v3"
 	"golang.org/x/term"
 
+	"relaysweep/discover"
 	"relaysweep/report"
 )
 
 // outputs are where the report goes.
 type outputs struct {
 	Normal, JSON, CSV, HTML, XML string // files; empty: none
+	States                       string // file for what each target showed; empty: none
 	Stdout                       string // table, json, csv, silent
 	NoColour, ASCII              bool
 	Verbose                      bool
@@ -45,7 +47,7 @@ func outputFlags() []cli.Flag {
 }
 
 func newOutputs(c *cli.Command) (outputs, error) {
-	o := outputs{Normal: c.String("output"), JSON: c.String("oJ"), CSV: c.String("oC"), HTML: c.String("oH"), XML: c.String("oX"), ASCII: c.Bool("ascii"), Verbose: c.Bool("verbose")}
+	o := outputs{Normal: c.String("output"), JSON: c.String("oJ"), CSV: c.String("oC"), HTML: c.String("oH"), XML: c.String("oX"), States: c.String("states"), ASCII: c.Bool("ascii"), Verbose: c.Bool("verbose")}
 	o.NoColour = c.Bool("no-color") || os.Getenv("NO_COLOR") != ""
 	if base := c.String("oA"); base != "" {
 		o.Normal, o.JSON, o.CSV, o.HTML, o.XML = base+".txt", base+".jsonl", base+".csv", base+".html", base+".xml"
@@ -110,23 +112,30 @@ func (o outputs) read(r *report.Report) *report.Report {
 
 // check refuses files that could not be written, before anything is sent.
 func (o outputs) check() error {
-	named := make(map[string]bool)
+	var names []string
 	for _, f := range o.files() {
-		info, err := os.Stat(f.name)
+		names = append(names, f.name)
+	}
+	if o.States != "" {
+		names = append(names, o.States)
+	}
+	named := make(map[string]bool)
+	for _, file := range names {
+		info, err := os.Stat(file)
 		if err == nil && info.IsDir() {
-			return fmt.Errorf("%s is a folder: name a file in it", f.name)
+			return fmt.Errorf("%s is a folder: name a file in it", file)
 		}
-		if name := filepath.Clean(f.name); named[name] {
-			return fmt.Errorf("%s is named twice: each output wants a file of its own", f.name)
+		if name := filepath.Clean(file); named[name] {
+			return fmt.Errorf("%s is named twice: each output wants a file of its own", file)
 		} else {
 			named[name] = true
 		}
 		if err == nil && !info.Mode().IsRegular() {
 			continue // a pipe or a device
 		}
-		tmp, err := os.CreateTemp(filepath.Dir(destination(f.name)), ".relaysweep-*")
+		tmp, err := os.CreateTemp(filepath.Dir(destination(file)), ".relaysweep-*")
 		if err != nil {
-			return fmt.Errorf("%s cannot be written: %w", f.name, err)
+			return fmt.Errorf("%s cannot be written: %w", file, err)
 		}
 		tmp.Close()
 		if err := os.Remove(tmp.Name()); err != nil {
@@ -171,6 +180,14 @@ func writeEndpoints(w io.Writer, r *report.Report) error {
 		}
 	}
 	return nil
+}
+
+// writeStates writes the file of what each target showed, if one is named.
+func (o outputs) writeStates(cov *discover.Coverage) error {
+	if o.States == "" {
+		return nil
+	}
+	return writeFile(o.States, func(w io.Writer) error { return writeStates(w, cov) })
 }
 
 // destination is the file that a name leads to.

@@ -31,7 +31,8 @@ import (
 )
 
 func (p *program) scanCommand() *cli.Command {
-	flags := slices.Concat(targetFlags(), namingFlags(), probeFlags(), outputFlags(), []cli.Flag{
+	flags := slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags(), outputFlags(), []cli.Flag{
+		statesFlag(),
 		boolFlag("dry-run", "print what would be sent to whom, and send nothing"),
 		boolFlag("discover-only", "find what listens, and say nothing to it", "sn"),
 		stringFlag("resume", "go on with the scan `ID`, or the last one"),
@@ -47,7 +48,7 @@ func (p *program) scanCommand() *cli.Command {
 func (p *program) discoverCommand() *cli.Command {
 	return &cli.Command{
 		Name: "discover", Usage: "find what listens, and say nothing to it (scan -sn)", ArgsUsage: "[TARGET...]",
-		Flags: slices.Concat(targetFlags(), namingFlags(), outputFlags(), []cli.Flag{boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
+		Flags: slices.Concat(targetFlags(), namingFlags(), partFlags(), outputFlags(), []cli.Flag{statesFlag(), boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return p.scan(ctx, c)
 		},
@@ -127,7 +128,7 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		if (c.Name == "discover" || c.Bool("discover-only")) && !sc.s.DiscoverOnly {
 			return fmt.Errorf("--resume: scan %s speaks to what listens: relaysweep scan --resume goes on with it", sc.s.Scan)
 		}
-		if slices.ContainsFunc(outputFlags(), func(f cli.Flag) bool { return c.IsSet(f.Names()[0]) }) {
+		if slices.ContainsFunc(append(outputFlags(), statesFlag()), func(f cli.Flag) bool { return c.IsSet(f.Names()[0]) }) {
 			if sc.s.Outputs, err = newOutputs(c); err != nil {
 				return err
 			}
@@ -177,7 +178,7 @@ func resumable(c *cli.Command) error {
 	if c.Args().Present() {
 		return errors.New("--resume goes on with a stored scan: leave the targets away")
 	}
-	for _, f := range slices.Concat(targetFlags(), namingFlags(), probeFlags()) {
+	for _, f := range slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags()) {
 		if name := f.Names()[0]; c.IsSet(name) && given(c, name) == "--"+name {
 			return fmt.Errorf("--resume goes on with a stored scan as it was begun: leave --%s away", name)
 		}
@@ -190,7 +191,7 @@ func (sc *scanning) layOut() (err error) {
 	if sc.scope, err = discover.NewScope(sc.s.Spec); err != nil {
 		return err
 	}
-	if sc.plan, err = discover.NewPlan(sc.scope, sc.s.Ports, sc.s.Seed); err != nil {
+	if sc.plan, err = sc.s.plan(sc.scope); err != nil {
 		return err
 	}
 	if sc.engine, err = discover.ChooseEngine(sc.s.ScanType, sc.plan); err != nil {
@@ -475,7 +476,7 @@ func (sc *scanning) announce() {
 	if n, looked := len(sc.past.findings), sc.covs[0].Looked(); n > 0 || looked > 0 {
 		fmt.Fprintf(sc.talk, "  resumed: %d targets and %d services are done already\n", looked, n)
 	}
-	for _, n := range slices.Concat(s.Named, s.Notes) {
+	for _, n := range slices.Concat(s.Named, s.partNotes(), s.Notes) {
 		fmt.Fprintf(sc.talk, "  %s\n", n)
 	}
 }
@@ -661,7 +662,7 @@ func (sc *scanning) conclude(interrupted bool) error {
 		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: reported(s.Rates), Seed: s.Seed, StopAt: s.StopAt,
 		CanaryDomain: s.Canary, Started: s.Started, Ended: time.Now().UTC(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent(), ExpectedMissed: sc.covs[0].ExpectedMissed(), Interrupted: interrupted,
 	}
-	rs.Notes = slices.Concat(rs.Notes, s.Named, sc.passNotes())
+	rs.Notes = slices.Concat(rs.Notes, s.Named, s.partNotes(), sc.passNotes())
 	for _, f := range sc.failures {
 		rs.Notes = append(rs.Notes, "could not be probed: "+f)
 	}
@@ -677,6 +678,9 @@ func (sc *scanning) conclude(interrupted bool) error {
 	r := report.New(report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries})
 	r.Scan.Exit = sc.exitCode(r, complete)
 	sc.result = r
+	if err := s.Outputs.writeStates(sc.covs[0]); err != nil {
+		return &exit{exitInternal, err.Error()}
+	}
 	if err := s.Outputs.write(sc.p, r); err != nil {
 		return &exit{exitInternal, err.Error()}
 	}
@@ -732,6 +736,9 @@ func (sc *scanning) dryRun() error {
 	out := &errWriter{w: sc.p.out}
 	s := sc.s
 	fmt.Fprintf(out, "# scan %s: nothing is sent\n", s.Scan)
+	for _, n := range s.partNotes() {
+		fmt.Fprintf(out, "# %s\n", n)
+	}
 	prober := sc.prober()
 	for i := range sc.plan.Len() {
 		t, err := sc.plan.At(i)

@@ -34,6 +34,8 @@ type settings struct {
 	Seed           uint64
 	ScanType       string           // auto, syn, connect
 	SelfTest       []netip.AddrPort // listeners that are known to be open
+	AllPorts       []discover.Entry // hosts whose ports are all tried
+	Shard, Shards  uint64           // our part, from 1, of how many; 0: there are none
 	Vantage        string
 	Zone           string
 	Source         netip.Addr
@@ -255,6 +257,9 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 		return nil, err
 	}
 	if s.Seed, err = seedOf(get("seed", "", "")); err != nil {
+		return nil, err
+	}
+	if err := s.partition(c, cfg, get); err != nil {
 		return nil, err
 	}
 	s.ScanType = get("scan-type", "", "").text
