@@ -44,14 +44,16 @@ type webPage struct {
 	Facts    []webFact
 	Prefixes []webCoverage
 	Ports    []webCoverage
-	Mail     []webFinding
-	Other    []webOther
-	Others   int // endpoints
-	Classes  []string
-	Open     []string
-	Stray    []webDelivery
-	Homes    []webDelivery
-	Footer   string
+	// PortsLeft is how many rows are left out: a page with all ports of some hosts would be too long to open.
+	PortsLeft int
+	Mail      []webFinding
+	Other     []webOther
+	Others    int // endpoints
+	Classes   []string
+	Open      []string
+	Stray     []webDelivery
+	Homes     []webDelivery
+	Footer    string
 }
 
 type webAnswer struct {
@@ -72,6 +74,9 @@ type webGroup struct {
 	Firewall        []string
 	Test, Source    string
 }
+
+// maxPortRows is how many rows by prefix and port a page shows; of more, those with openings.
+const maxPortRows = 5000
 
 type webCoverage struct {
 	Prefix, Port string
@@ -163,6 +168,10 @@ func newWebPage(r *Report) *webPage {
 		p.Prefixes = append(p.Prefixes, webCoverageOf(c.Prefix, "", c.Tally))
 	}
 	for _, c := range r.Coverage {
+		if len(r.Coverage) > maxPortRows && c.Open == 0 {
+			p.PortsLeft++
+			continue
+		}
 		p.Ports = append(p.Ports, webCoverageOf(c.Prefix.String(), fmt.Sprint(c.Port), tally([]discover.CoverageRow{c})))
 	}
 	for _, a := range r.Arrivals {

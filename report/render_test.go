@@ -9,6 +9,7 @@ import (
 	"errors"
 	"html"
 	"io"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"relaysweep/discover"
 	"relaysweep/probe"
 	"relaysweep/probe/smtp"
 )
@@ -372,5 +374,24 @@ func TestTruncate(t *testing.T) {
 		if got != test.want || width(got) > max(test.n, 0) {
 			t.Errorf("%q, %d: got %q, want %q", test.s, test.n, got, test.want)
 		}
+	}
+}
+
+// A page that shows all ports of some hosts would be too long to open: it shows the rows with openings, and says so.
+func TestPageOfManyPorts(t *testing.T) {
+	in := Input{Scan: scan()}
+	host := netip.MustParsePrefix("192.0.2.25/32")
+	for port := uint16(1); port <= maxPortRows; port++ {
+		in.Coverage = append(in.Coverage, discover.CoverageRow{Prefix: host, Port: port, Closed: 1})
+	}
+	in.Coverage[24] = discover.CoverageRow{Prefix: host, Port: 25, Open: 1}
+	write := renderers()["HTML"]
+	if out := render(t, write, New(in)); !strings.Contains(out, "(5000 rows)") {
+		t.Error("5000 rows are not all shown")
+	}
+	in.Coverage = append(in.Coverage, discover.CoverageRow{Prefix: host, Port: maxPortRows + 1, Closed: 1})
+	out := render(t, write, New(in))
+	if !strings.Contains(out, "(1 rows; 5000 without an opening are in the JSON Lines alone)") || len(out) > 100_000 {
+		t.Errorf("a page of %d bytes", len(out))
 	}
 }
