@@ -505,6 +505,10 @@ func (sc *scanning) probeAll(gentle, hard context.Context, queue <-chan discover
 			sc.mu.Lock()
 			sc.failures = append(sc.failures, fmt.Sprintf("%s: %v", o.Target, err))
 			sc.mu.Unlock()
+			if err := sc.audit.failed(); err != nil { // nothing more may be sent
+				sc.fail(err)
+				stop()
+			}
 			continue
 		}
 		if o.Hollow && f.Greeting == "" && f.Note != "" {
