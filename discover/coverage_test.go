@@ -92,7 +92,7 @@ func randomCoverage(r *rand.Rand, p *Plan) (c *Coverage, want map[netip.AddrPort
 // end at any moment.
 func TestRowsAddUp(t *testing.T) {
 	r := seeded(t)
-	for n := range 150 {
+	for n := range 90 {
 		p, included, left, wide := randomPlan(t, r, n%30 == 0)
 		if r.IntN(2) == 0 {
 			of := 1 + r.Uint64N(min(7, p.Len()))
@@ -176,7 +176,7 @@ func TestRowsAddUp(t *testing.T) {
 // Openings are exactly what is open, and States all there is.
 func TestOpeningsAndStatesAreWhatWasSeen(t *testing.T) {
 	r := seeded(t)
-	for n := range 150 {
+	for n := range 90 {
 		p, _, _, _ := randomPlan(t, r, n%10 == 0)
 		of := 1 + r.Uint64N(min(5, p.Len()))
 		p, err := p.Shard(1+r.Uint64N(of), of)
