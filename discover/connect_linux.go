@@ -1,10 +1,12 @@
 package discover
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"os"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,29 +15,12 @@ import (
 // a handshake (ip(7), IP_RECVERR), so that prohibited and unreachable are told apart. Go's poller waits for it.
 // It leaves from local, or from where the kernel likes.
 func connect(to, local netip.AddrPort, timeout time.Duration) (State, string) {
-	family := unix.AF_INET
-	if to.Addr().Is6() {
-		family = unix.AF_INET6
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	fd, err := newSocket(to.Addr(), local)
 	if err != nil {
-		return Failed, os.NewSyscallError("socket", err).Error()
+		return Failed, err.Error()
 	}
 	f := os.NewFile(uintptr(fd), "tcp")
 	defer f.Close()
-	if family == unix.AF_INET {
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1)
-	} else {
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
-	}
-	if err != nil {
-		return Failed, os.NewSyscallError("setsockopt", err).Error()
-	}
-	if local.IsValid() {
-		if err := bind(fd, local); err != nil {
-			return Failed, err.Error()
-		}
-	}
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return Failed, err.Error()
@@ -48,20 +33,9 @@ func connect(to, local netip.AddrPort, timeout time.Duration) (State, string) {
 	}
 	var soerr error
 	var icmp *unix.SockExtendedErr
-	settled := func(fd uintptr) bool {
-		n, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
-		switch {
-		case err != nil:
-			soerr = err
-		case n != 0:
-			soerr = unix.Errno(n)
-			icmp = errorQueue(int(fd))
-		default:
-			if _, err := unix.Getpeername(int(fd)); err == unix.ENOTCONN {
-				return false // under way still
-			}
-		}
-		return true
+	settled := func(fd uintptr) (ended bool) {
+		ended, icmp, soerr = outcome(int(fd))
+		return ended
 	}
 	if err := raw.Write(settled); err != nil {
 		// Ask once more: on a busy machine the timer may be seen before the answer.
@@ -76,6 +50,39 @@ func connect(to, local netip.AddrPort, timeout time.Duration) (State, string) {
 	return icmpState(icmp, soerr, timeout)
 }
 
+// newSocket makes a socket that connects without blocking, tells of ICMP messages, and leaves from local if that is valid.
+func newSocket(to netip.Addr, local netip.AddrPort) (fd int, err error) {
+	family, level, option := unix.AF_INET, unix.IPPROTO_IP, unix.IP_RECVERR
+	if to.Is6() {
+		family, level, option = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_RECVERR
+	}
+	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	if err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, level, option, 1)); err == nil && local.IsValid() {
+		err = bind(fd, local)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// outcome is how a handshake ended, if it has, and the ICMP message that ended it, if one did.
+func outcome(fd int) (ended bool, icmp *unix.SockExtendedErr, err error) {
+	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	switch {
+	case err != nil:
+		return true, nil, err
+	case n != 0:
+		return true, errorQueue(fd), unix.Errno(n)
+	}
+	_, err = unix.Getpeername(fd)
+	return err != unix.ENOTCONN, nil, nil
+}
+
 // bind binds to a source. From a fixed port many connections leave at once, each to another target, and each is ended by
 // a reset: a TIME_WAIT of ours would keep the next one to that target from leaving.
 func bind(fd int, local netip.AddrPort) error {
@@ -86,6 +93,10 @@ func bind(fd int, local netip.AddrPort) error {
 		if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
 			return os.NewSyscallError("setsockopt", err)
 		}
+	} else {
+		// The port is chosen when the target is known, so that it is used up by target and not for all. Where the
+		// kernel cannot (before 4.2), it is chosen now.
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 	}
 	return os.NewSyscallError("bind", unix.Bind(fd, sockaddr(local)))
 }
@@ -158,12 +169,18 @@ func rejected(e *unix.SockExtendedErr) bool {
 
 // errorQueue reads one extended error that an ICMP message made, if there is any.
 func errorQueue(fd int) *unix.SockExtendedErr {
-	oob := make([]byte, 512)
-	_, n, _, _, err := unix.Recvmsg(fd, make([]byte, 128), oob, unix.MSG_ERRQUEUE)
-	if err != nil {
+	// Most handshakes end without one, so that is to make no garbage, as unix.Recvmsg would.
+	var packet [128]byte
+	var control [512]byte
+	iov := unix.Iovec{Base: &packet[0]}
+	iov.SetLen(len(packet))
+	msg := unix.Msghdr{Iov: &iov, Control: &control[0]}
+	msg.SetIovlen(1)
+	msg.SetControllen(len(control))
+	if _, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_ERRQUEUE); errno != 0 {
 		return nil
 	}
-	msgs, err := unix.ParseSocketControlMessage(oob[:n])
+	msgs, err := unix.ParseSocketControlMessage(bytes.Clone(control[:msg.Controllen]))
 	if err != nil {
 		return nil
 	}

@@ -83,6 +83,8 @@ type Connect struct {
 
 func (c *Connect) timeout() time.Duration { return cmp.Or(c.Timeout, 3*time.Second) }
 
+func (c *Connect) inFlight() int { return cmp.Or(c.InFlight, 256) }
+
 // Sweep implements Sweeper.
 func (c *Connect) Sweep(ctx context.Context, cov *Coverage) iter.Seq2[Opening, error] {
 	return func(yield func(Opening, error) bool) {
@@ -90,7 +92,7 @@ func (c *Connect) Sweep(ctx context.Context, cov *Coverage) iter.Seq2[Opening, e
 		cov.begin(1)
 		plan := cov.plan
 		todo := newFrontier(cov)
-		workers := int(min(uint64(cmp.Or(c.InFlight, 256)), plan.Len()-todo.next))
+		workers := int(min(uint64(c.inFlight()), plan.Len()-todo.next))
 		found := make(chan Opening, workers)
 		var wg sync.WaitGroup
 		for range workers {
@@ -130,12 +132,11 @@ type frontier struct {
 	cov    *Coverage
 	next   uint64 // to be handed out
 	behind uint64 // all below are done
-	ahead  map[uint64]bool
 }
 
 func newFrontier(cov *Coverage) *frontier {
 	_, position := cov.cursor()
-	return &frontier{cov: cov, next: position, behind: position, ahead: make(map[uint64]bool)}
+	return &frontier{cov: cov, next: position, behind: position}
 }
 
 // take hands out the next position whose target is not known yet.
@@ -145,7 +146,7 @@ func (f *frontier) take() (uint64, bool) {
 	for f.next < f.cov.plan.Len() {
 		position := f.next
 		f.next++
-		if f.cov.code(f.cov.plan.index(position)) == codeNone {
+		if !f.known(position) {
 			return position, true
 		}
 		f.finish(position)
@@ -153,19 +154,26 @@ func (f *frontier) take() (uint64, bool) {
 	return 0, false
 }
 
+// done is told when the state of a position has been written down.
 func (f *frontier) done(position uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.finish(position)
 }
 
+// finish needs no memory of what is done ahead of a hole: the coverage knows.
 func (f *frontier) finish(position uint64) {
-	f.ahead[position] = true
-	for f.ahead[f.behind] {
-		delete(f.ahead, f.behind)
+	if position != f.behind {
+		return
+	}
+	for f.behind < f.next && f.known(f.behind) {
 		f.behind++
 	}
 	f.cov.advance(0, f.behind)
+}
+
+func (f *frontier) known(position uint64) bool {
+	return f.cov.code(f.cov.plan.index(position)) != codeNone
 }
 
 // look tries one target and writes down what it shows. It reports false if it was not tried.
@@ -236,15 +244,16 @@ func (c *Connect) handshake(ctx context.Context, stop func(error), cov *Coverage
 
 // stateOf maps what the kernel says of a handshake.
 func stateOf(err error, timeout time.Duration) (State, string) {
-	var ne net.Error
 	switch {
 	case err == nil:
 		return Open, "handshake"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Closed, "reset"
-	case errors.Is(err, syscall.ECONNRESET):
-		return Open, "handshake, then reset" // a reset in place of the handshake is ECONNREFUSED
-	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &ne) && ne.Timeout():
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return Open, "handshake, then reset" // a reset in place of the handshake is ECONNREFUSED; EPIPE: a FIN came before
+	case errors.Is(err, syscall.EAGAIN):
+		return Failed, err.Error() // no port, no memory: package net takes it for a timeout
+	case timedOut(err):
 		return Filtered, "no answer in " + timeout.String()
 	case errors.Is(err, syscall.EHOSTUNREACH):
 		return Unreachable, "host unreachable"
@@ -252,6 +261,11 @@ func stateOf(err error, timeout time.Duration) (State, string) {
 		return Unreachable, "network unreachable"
 	}
 	return Failed, err.Error()
+}
+
+func timedOut(err error) bool {
+	var ne net.Error
+	return errors.Is(err, syscall.ETIMEDOUT) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &ne) && ne.Timeout()
 }
 
 // Dialer opens connections to targets. What it dials is checked against the scope once more at the socket, so that no
