@@ -72,5 +72,5 @@ func (s *Scope) onlyLoopback() bool {
 
 // NewConnect is the connect engine of this system.
 func NewConnect(o EngineOptions) Sweeper {
-	return &Connect{Vantage: o.Vantage, Limiter: o.Limiter, Timeout: o.Timeout, InFlight: o.InFlight, Source: o.Source, From: o.From, Before: o.Before}
+	return newConnect(Connect{Vantage: o.Vantage, Limiter: o.Limiter, Timeout: o.Timeout, InFlight: o.InFlight, Source: o.Source, From: o.From, Before: o.Before})
 }

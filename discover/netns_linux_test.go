@@ -107,10 +107,10 @@ func TestStatesInANamespace(t *testing.T) {
 	ip("route add blackhole 10.97.0.3/32")
 	inside(ruleset(), "nft", "-f", "-")
 
-	cmd := exec.Command("ip", "netns", "exec", ns, os.Args[0], "-test.run=^TestInsideTheNamespace$", "-test.v", "-test.timeout=1m")
+	cmd := exec.Command("ip", "netns", "exec", ns, os.Args[0], "-test.run=^Test(Epoll)?InsideTheNamespace$", "-test.v", "-test.timeout=1m")
 	cmd.Env = append(os.Environ(), inNamespace+"="+ns)
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS: TestInsideTheNamespace ") {
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestInsideTheNamespace ") || !strings.Contains(string(out), "--- PASS: TestEpollInsideTheNamespace ") {
 		t.Errorf("inside %s: %v\n%s", ns, err, out)
 	}
 }
