@@ -148,7 +148,7 @@ type loop struct {
 	calm        int   // handshakes that ended since the limit was changed
 	exhausted   bool  // the frontier is
 	sick        bool  // even alone, the last one could not be begun
-	later       later
+	later       postponed
 	start       time.Time
 	now         time.Duration // since start
 	wait        time.Duration // for one handshake

@@ -17,9 +17,9 @@ type attempt struct {
 	own      bool  // from the vantage's own source once more
 }
 
-// later holds what is put off, because its host or net is used up or because of local trouble: a queue for each net,
+// postponed holds what is put off, because its host or net is used up or because of local trouble: a queue for each net,
 // and of the nets the one first that is due first, so that none is kept waiting by another.
-type later struct {
+type postponed struct {
 	nets  map[net64]*line
 	lines lineHeap
 	n     int
@@ -57,7 +57,7 @@ func (l *line) len() int { return len(l.todo) - l.head }
 const inARow = 16
 
 // put puts an attempt off until it is due.
-func (q *later) put(a attempt, addr netip.Addr, due time.Duration) {
+func (q *postponed) put(a attempt, addr netip.Addr, due time.Duration) {
 	if q.nets == nil {
 		q.nets = make(map[net64]*line)
 	}
@@ -83,7 +83,7 @@ func (l *line) push(a attempt) {
 }
 
 // take takes the next attempt that is due. refused or went must be told before the next one is taken.
-func (q *later) take(now time.Duration) (a attempt, l *line, ok bool) {
+func (q *postponed) take(now time.Duration) (a attempt, l *line, ok bool) {
 	if len(q.lines) == 0 || q.lines[0].due > now {
 		return attempt{}, nil, false
 	}
@@ -95,7 +95,7 @@ func (q *later) take(now time.Duration) (a attempt, l *line, ok bool) {
 }
 
 // refused puts an attempt back behind the others of its net.
-func (q *later) refused(l *line, a attempt, due time.Duration) {
+func (q *postponed) refused(l *line, a attempt, due time.Duration) {
 	l.push(a)
 	q.n++
 	if l.refused == 0 || due < l.soonest {
@@ -108,7 +108,7 @@ func (q *later) refused(l *line, a attempt, due time.Duration) {
 }
 
 // went says that an attempt is not put off again, if it ever was.
-func (q *later) went(l *line) {
+func (q *postponed) went(l *line) {
 	if l == nil {
 		return
 	}
@@ -120,7 +120,7 @@ func (q *later) went(l *line) {
 }
 
 // next is when the next attempt is due.
-func (q *later) next() (due time.Duration, ok bool) {
+func (q *postponed) next() (due time.Duration, ok bool) {
 	if len(q.lines) == 0 {
 		return 0, false
 	}

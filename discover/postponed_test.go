@@ -10,7 +10,7 @@ import (
 // Whatever is put off comes back exactly once, when it is due and not before, however often it is refused.
 func TestWhatIsPutOffComesBackOnce(t *testing.T) {
 	r := seeded(t)
-	var q later
+	var q postponed
 	addr := func(i uint64) netip.Addr {
 		if i%2 == 0 {
 			return netip.AddrFrom4([4]byte{10, 0, byte(i % 7), byte(i)})
@@ -53,7 +53,7 @@ func TestWhatIsPutOffComesBackOnce(t *testing.T) {
 
 // A net that is used up keeps no other waiting, and costs a few questions each time.
 func TestANetThatIsUsedUpKeepsNoOtherWaiting(t *testing.T) {
-	var q later
+	var q postponed
 	used, free := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.1.1")
 	for i := range uint64(1000) {
 		q.put(attempt{position: i}, used, 0)
@@ -84,7 +84,7 @@ func TestANetThatIsUsedUpKeepsNoOtherWaiting(t *testing.T) {
 
 // Within a net, a host that is used up moves behind the others.
 func TestAHostThatIsUsedUpMovesBehindTheOthersOfItsNet(t *testing.T) {
-	var q later
+	var q postponed
 	a := netip.MustParseAddr("10.0.0.1")
 	q.put(attempt{position: 1}, a, 0)
 	q.put(attempt{position: 2}, a.Next(), 0)
@@ -100,7 +100,7 @@ func TestAHostThatIsUsedUpMovesBehindTheOthersOfItsNet(t *testing.T) {
 func BenchmarkLater(b *testing.B) {
 	b.ReportAllocs()
 	r := rand.New(rand.NewPCG(1, 2))
-	var q later
+	var q postponed
 	addrs := make([]netip.Addr, 1024)
 	for i := range addrs {
 		addrs[i] = netip.AddrFrom4([4]byte{10, 0, byte(r.IntN(64)), byte(i)})
