@@ -33,6 +33,9 @@ type Engine struct {
 	Sweeper func(EngineOptions) Sweeper
 }
 
+// ErrNetworkGone: an interface or a route that was there at the start is gone. The scan can go on later.
+var ErrNetworkGone = errors.New("the network is gone")
+
 // ErrScanType is wrapped where the scan type that was asked for cannot be had here.
 var ErrScanType = errors.New("this scan type cannot be had")
 

@@ -41,9 +41,6 @@ type SYN struct {
 	Counters *Counters // if not nil, told
 }
 
-// ErrNetworkGone: an interface or a route that was there at the start is gone. The scan can go on later.
-var ErrNetworkGone = errors.New("the network is gone")
-
 // sourcePorts are what SYNs leave from: outside of what this machine gives to its own connections, so that answers
 // find no socket and our kernel resets what is half open.
 const (

@@ -244,7 +244,7 @@ func TestTemplateExamples(t *testing.T) {
 
 // flagOf names the flag of each key of the configuration.
 var flagOf = map[string]string{
-	"organisation": "organisation", "contact": "contact", "ports": "port", "all_ports": "all-ports", "stop_at": "stop-at", "vectors": "vectors",
+	"organisation": "organisation", "contact": "contact", "ports": "port", "all_ports": "all-ports", "window": "window", "self_test": "self-test", "stop_at": "stop-at", "vectors": "vectors",
 	// Targets are arguments or a list. They choose a part of the scope: public space must stand in the file.
 	"scope.include": "input-list", "scope.exclude": "exclude",
 	"targets_from": "targets-from", "netbox_token_file": "netbox-token-file",
@@ -326,7 +326,7 @@ func TestEveryKeyIsAFlag(t *testing.T) {
 // A value from the file, from the environment and from a flag gives the same settings, and wins in that order.
 func TestKeysAndFlagsAgree(t *testing.T) {
 	values := map[string]struct{ yaml, flag string }{
-		"organisation": {"Example City", "Example City"}, "contact": {"netops@city.example", "netops@city.example"}, "ports": {"[25, 2525]", "25,2525"}, "all_ports": {"[10.0.0.7, 10.0.0.8/30]", "10.0.0.7,10.0.0.8/30"}, "stop_at": {"accepted", "accepted"}, "vectors": {"[S1, S2]", "S1,S2"},
+		"organisation": {"Example City", "Example City"}, "contact": {"netops@city.example", "netops@city.example"}, "ports": {"[25, 2525]", "25,2525"}, "all_ports": {"[10.0.0.7, 10.0.0.8/30]", "10.0.0.7,10.0.0.8/30"}, "window": {"22:00-05:00", "22:00-05:00"}, "self_test": {`["10.0.0.1:25"]`, "10.0.0.1:25"}, "stop_at": {"accepted", "accepted"}, "vectors": {"[S1, S2]", "S1,S2"},
 		"scope.exclude": {"[10.0.0.9, 10.0.0.10]", "10.0.0.9,10.0.0.10"},
 		"vantage.name":  {"dmz", "dmz"}, "vantage.zone": {"z1", "z1"}, "vantage.source": {"127.0.0.1", "127.0.0.1"},
 		"vantage.sources": {`[127.0.0.7, "127.0.0.8:2525", ":2526"]`, "127.0.0.7,127.0.0.8:2525,:2526"}, "vantage.source_port": {"25", "25"},
