@@ -251,7 +251,7 @@ var flagOf = map[string]string{
 	"vantage.name": "vantage", "vantage.zone": "zone", "vantage.source": "source-ip", "vantage.sources": "source", "vantage.source_port": "source-port",
 	"canary.domain": "canary-domain", "canary.listen": "canary-listen", "canary.key_file": "canary-key", "canary.deliveries": "deliveries", "canary.wait": "canary-wait", "canary.mx_names": "canary-mx",
 	"local.domains": "local-domain", "local.senders": "local-sender", "local.hello": "hello", "local.resolver": "resolver", "local.vrfy": "vrfy",
-	"gentle": "gentle", "recog_dir": "recog-dir", "window": "window", "self_test": "self-test",
+	"gentle": "gentle", "recog_dir": "recog-dir",
 	"rate.total": "rate", "rate.per_net": "rate-per-net", "rate.per_host": "rate-per-host",
 }
 
@@ -333,7 +333,7 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 		"canary.domain": {"canary.example", "canary.example"}, "canary.listen": {"127.0.0.1:2525", "127.0.0.1:2525"}, "canary.deliveries": {"d.jsonl", "d.jsonl"}, "canary.wait": {"7s", "7s"}, "canary.mx_names": {"[m.example, n.example]", "m.example,n.example"},
 		"local.domains": {"[a.example, b.example]", "a.example,b.example"}, "local.senders": {"[a@a.example]", "a@a.example"}, "local.hello": {"me.example", "me.example"}, "local.resolver": {"127.0.0.53", "127.0.0.53"}, "local.vrfy": {"true", "true"},
 		"targets_from": {`[neighbours, "nmap:a.xml"]`, "neighbours,nmap:a.xml"}, "netbox_token_file": {"t", "t"},
-		"gentle": {"true", "true"}, "recog_dir": {".", "."}, "window": {`"22:00-05:00"`, "22:00-05:00"}, "self_test": {`["127.0.0.1:25", "127.0.0.2:587"]`, "127.0.0.1:25,127.0.0.2:587"},
+		"gentle": {"true", "true"}, "recog_dir": {".", "."},
 		"rate.total": {"5", "5"}, "rate.per_net": {"4", "4"}, "rate.per_host": {"0.5", "0.5"},
 	}
 	dir := t.TempDir()

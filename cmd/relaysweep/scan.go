@@ -666,7 +666,7 @@ func (sc *scanning) conclude(interrupted bool) error {
 		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: reported(s.Rates), Seed: s.Seed, StopAt: s.StopAt,
 		CanaryDomain: s.Canary, Started: s.Started, Ended: time.Now().UTC(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent(), ExpectedMissed: sc.covs[0].ExpectedMissed(), Interrupted: interrupted,
 	}
-	rs.Notes = slices.Concat(rs.Notes, s.Named, s.partNotes(), sc.passNotes())
+	rs.Notes = slices.Concat(s.Named, s.partNotes(), sc.passNotes(), sc.sweepNotes())
 	for _, f := range sc.failures {
 		rs.Notes = append(rs.Notes, "could not be probed: "+f)
 	}
