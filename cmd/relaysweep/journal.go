@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -241,6 +242,8 @@ type audit struct {
 	f       *os.File
 	vantage string
 	scan    string
+	shared  []byte // of all lines
+	buf     []byte
 	err     error
 }
 
@@ -259,7 +262,8 @@ func openAudit(name string, s *settings) (*audit, error) {
 	if err != nil {
 		return nil, hint(err, "--audit-log names another file")
 	}
-	return &audit{f: f, vantage: s.Vantage, scan: s.Scan}, nil
+	a := &audit{f: f, vantage: s.Vantage, scan: s.Scan}
+	return a, a.prepare()
 }
 
 // write notes a probe before it is sent, whatever becomes of us then. Once writing has failed, nothing more may be sent.
@@ -269,7 +273,36 @@ func (a *audit) write(t discover.Target, from netip.AddrPort, vector string) err
 	if a.err != nil {
 		return a.err
 	}
-	return a.line(auditLine{time.Now().UTC(), a.scan, a.vantage, t.String(), discover.SourceText(from), vector})
+	return a.put(a.handshake(time.Now().UTC(), t, from, vector))
+}
+
+// prepare makes the part that all lines share.
+func (a *audit) prepare() error {
+	b, err := json.Marshal(struct {
+		Scan    string `json:"scan"`
+		Vantage string `json:"vantage"`
+	}{a.scan, a.vantage})
+	a.shared = bytes.Trim(b, "{}")
+	return err
+}
+
+// handshake writes an auditLine as encoding/json does, at a fraction of its cost: there is one for each handshake.
+func (a *audit) handshake(now time.Time, t discover.Target, from netip.AddrPort, vector string) []byte {
+	b := append(a.buf[:0], `{"time":"`...)
+	b = now.AppendFormat(b, time.RFC3339Nano)
+	b = append(b, `",`...)
+	b = append(b, a.shared...)
+	b = append(b, `,"endpoint":"`...)
+	b = t.AddrPort().AppendTo(b)
+	if from != (netip.AddrPort{}) {
+		b = append(b, `","source":"`...)
+		b = append(b, discover.SourceText(from)...)
+	}
+	b = append(b, `","vector":`...)
+	quoted, _ := json.Marshal(vector) // a string always can
+	b = append(b, quoted...)
+	a.buf = append(b, "}\n"...)
+	return a.buf
 }
 
 // auditRun is a run of packets: those to the targets at the positions From to To-1 of the plan, whose order the seed
@@ -298,10 +331,14 @@ func (a *audit) positions(seed uint64, pass int, from, to uint64) error {
 // line writes one line. It is called with the lock held.
 func (a *audit) line(v any) error {
 	b, err := json.Marshal(v)
-	if err == nil {
-		_, err = a.f.Write(append(b, '\n'))
-	}
 	if err != nil {
+		return err
+	}
+	return a.put(append(b, '\n'))
+}
+
+func (a *audit) put(line []byte) error {
+	if _, err := a.f.Write(line); err != nil {
 		a.err = fmt.Errorf("the audit log cannot be written: %w", err)
 	}
 	return a.err
