@@ -301,6 +301,7 @@ func TestLateReplyDecidesNothing(t *testing.T) {
 			server := smtptest.Start(t, dialog(t, "late-second-refusal"))
 			p := prober()
 			p.StopAt = stop
+			p.Limits.Settle = 200 * time.Millisecond // far above the server's moment, on a busy machine too
 			f, err := look(t, p, server.Addr())
 			if err != nil {
 				t.Fatal(err)

@@ -744,12 +744,16 @@ func (sc *scanning) dryRun() error {
 		fmt.Fprintf(out, "# %s\n", n)
 	}
 	prober := sc.prober()
+	what := "tcp handshake"
+	if sc.engine.Name == "syn" {
+		what = "tcp syn, once more if it stays silent"
+	}
 	for i := range sc.plan.Len() {
 		t, err := sc.plan.At(i)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%s tcp handshake\n", t)
+		fmt.Fprintf(out, "%s %s\n", t, what)
 		if !s.DiscoverOnly {
 			fmt.Fprint(out, prober.Preview(t, s.Vantage))
 		}
