@@ -337,9 +337,10 @@ func (c *Coverage) answered(n uint64, late bool) {
 
 // ExpectedMissed estimates how many open targets lost every packet: if a packet or its answer is lost with probability
 // p, which what answered only later tells, one of n passes loses p^n of them.
-func (c *Coverage) ExpectedMissed() float64 {
+func (c *Coverage) ExpectedMissed() float64 { return c.missedAfter(c.passes()) }
+
+func (c *Coverage) missedAfter(passes uint64) float64 {
 	answered, late := atomic.LoadUint64(&c.head[headAnswered]), atomic.LoadUint64(&c.head[headLate])
-	passes := atomic.LoadUint64(&c.head[headPasses])
 	if answered == 0 {
 		return 0
 	}

@@ -25,6 +25,7 @@ type way struct {
 	source   netip.Addr
 	gateway  netip.Addr // of viaGateway
 	next     packet.MAC // of viaGateway, once it is known
+	heard    packet.MAC // what the kernel took for it then
 	why      string     // of noWay
 
 	out      *outlet
@@ -33,7 +34,7 @@ type way struct {
 
 // like reports whether two ways are the same, as far as the kernel tells.
 func (w way) like(v way) bool {
-	w.next, w.out, w.syn, w.rst = v.next, v.out, v.syn, v.rst
+	w.next, w.heard, w.out, w.syn, w.rst = v.next, v.heard, v.out, v.syn, v.rst
 	return w == v
 }
 
@@ -46,13 +47,18 @@ const (
 	onLink                    // Ethernet, straight to the target
 )
 
-// findWays asks the kernel how the addresses of a scope are reached. A route is one for all addresses between two
-// borders of the prefixes in routes and rules, so one question for each such piece is exact.
-func findWays(s *Scope, source netip.Addr) ([]way, error) {
+// kernelWays asks the kernel how the addresses of a scope are reached.
+func kernelWays(s *Scope, source netip.Addr) ([]way, error) {
 	borders, err := routeBorders()
 	if err != nil {
 		return nil, fmt.Errorf("the routing table cannot be read: %w", err)
 	}
+	return findWays(s, borders, func(a netip.Addr) (way, error) { return wayTo(a, source) })
+}
+
+// findWays finds how the addresses of a scope are reached. A route is one for all addresses between two borders of the
+// prefixes in routes and rules, so one question for each such piece is exact.
+func findWays(s *Scope, borders []netip.Addr, wayTo func(netip.Addr) (way, error)) ([]way, error) {
 	var ways []way
 	for _, r := range s.ranges {
 		from := r.from
@@ -62,7 +68,7 @@ func findWays(s *Scope, source netip.Addr) ([]way, error) {
 			if k < len(borders) && borders[k].BitLen() == from.BitLen() && !r.to.Less(borders[k]) {
 				to = borders[k].Prev()
 			}
-			w, err := wayTo(from, source)
+			w, err := wayTo(from)
 			if err != nil {
 				return nil, err
 			}
@@ -154,8 +160,13 @@ func wayTo(a, source netip.Addr) (way, error) {
 	}
 	at := link.Attrs()
 	w.name = at.Name
-	if at.Flags&net.FlagUp == 0 {
+	switch {
+	case at.Flags&net.FlagUp == 0:
 		return way{why: at.Name + " is down"}, nil
+	case at.RawFlags&unix.IFF_RUNNING == 0:
+		return way{why: at.Name + " has no carrier"}, nil
+	case r.Type == unix.RTN_BROADCAST, r.Type == unix.RTN_MULTICAST:
+		return way{why: "it is many hosts' address"}, nil
 	}
 	if at.EncapType != "ether" || at.RawFlags&unix.IFF_NOARP != 0 || len(at.HardwareAddr) != len(w.mac) || r.Type != unix.RTN_UNICAST {
 		return w, nil
@@ -172,8 +183,9 @@ func wayTo(a, source netip.Addr) (way, error) {
 	return w, nil
 }
 
-// knownNeighbour is what the kernel knows of a neighbour's Ethernet address.
-func knownNeighbour(link int, a netip.Addr) (packet.MAC, bool) {
+// knownNeighbour is what the kernel takes for a neighbour's Ethernet address, if anything. It is sure if it heard of it
+// of late: a router may have been exchanged since.
+func knownNeighbour(link int, a netip.Addr) (mac packet.MAC, sure bool) {
 	family := unix.AF_INET
 	if a.Is6() {
 		family = unix.AF_INET6
@@ -182,10 +194,13 @@ func knownNeighbour(link int, a netip.Addr) (packet.MAC, bool) {
 	if err != nil {
 		return packet.MAC{}, false
 	}
-	const good = unix.NUD_PERMANENT | unix.NUD_NOARP | unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE
+	const (
+		now   = unix.NUD_PERMANENT | unix.NUD_NOARP | unix.NUD_REACHABLE
+		maybe = unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE
+	)
 	for _, n := range list {
-		if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap() == a && n.State&good != 0 && len(n.HardwareAddr) == len(packet.MAC{}) {
-			return packet.MAC(n.HardwareAddr), true
+		if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap() == a && n.State&(now|maybe) != 0 && len(n.HardwareAddr) == len(mac) {
+			return packet.MAC(n.HardwareAddr), n.State&now != 0
 		}
 	}
 	return packet.MAC{}, false

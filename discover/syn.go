@@ -79,18 +79,18 @@ type timing struct {
 	buckets [40]atomic.Uint64 // of 2^i ns and more
 }
 
-// sampled: every sixteenth target's packet is timed.
-func sampled(index uint64) bool { return index&15 == 0 }
+// sampled: every sixteenth packet is timed, whatever its host and port.
+func sampled(seq uint32) bool { return seq&15 == 0 }
 
-func (t *timing) sent(index uint64, now time.Duration) {
-	s := &t.samples[index>>4%uint64(len(t.samples))]
+func (t *timing) sent(index uint64, seq uint32, now time.Duration) {
+	s := &t.samples[seq>>4%uint32(len(t.samples))]
 	s.index.Store(0)
 	s.at.Store(uint64(now))
 	s.index.Store(index + 1)
 }
 
-func (t *timing) answered(index uint64, now time.Duration) {
-	s := &t.samples[index>>4%uint64(len(t.samples))]
+func (t *timing) answered(index uint64, seq uint32, now time.Duration) {
+	s := &t.samples[seq>>4%uint32(len(t.samples))]
 	at := s.at.Load()
 	if s.index.CompareAndSwap(index+1, 0) && uint64(now) > at {
 		t.buckets[min(bits.Len64(uint64(now)-at), len(t.buckets)-1)].Add(1)

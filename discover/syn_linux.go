@@ -39,6 +39,8 @@ type SYN struct {
 	// Patience is how long an interface or route may be gone before the sweep gives up; 30 s if zero.
 	Patience time.Duration
 	Counters *Counters // if not nil, told
+
+	buffer int // for what comes while we are not looking; wantedBuffer if zero
 }
 
 // sourcePorts are what SYNs leave from: outside of what this machine gives to its own connections, so that answers
@@ -68,10 +70,12 @@ type synSweep struct {
 	off     putOff
 	again   windows // to be asked once more
 	watched watched
-	breach  error // a packet that was about to leave the scope
+	booked  uint64 // of answers
+	breach  error  // a packet that was about to leave the scope
 
 	inlets  []*inlet
-	late    atomic.Bool // not the first pass
+	late    atomic.Bool   // not the first pass
+	answers atomic.Uint64 // by TCP: of ICMP errors, routers send only so many a second, which is no loss
 	toReset chan reset
 }
 
@@ -81,7 +85,7 @@ type outletKey struct {
 	is4  bool
 }
 
-// reset is a handshake that our kernel left half open.
+// reset ends a handshake, which our kernel would do if no packet filter were in its way.
 type reset struct {
 	index uint64
 	seq   uint32
@@ -102,6 +106,9 @@ func (s *SYN) Sweep(ctx context.Context, cov *Coverage) iter.Seq2[Opening, error
 		}
 		w.port = uint16(firstSourcePort + mix(uint64(w.start.UnixNano()))%sourcePorts)
 		w.cookies = newCookies(w.key)
+		if cov.passes() > w.firstExtra() {
+			w.again = windows{{0, w.plan.Len()}} // an earlier process knew which
+		}
 		if err := w.open(); err != nil {
 			w.close()
 			yield(Opening{}, err)
@@ -147,7 +154,7 @@ func (w *synSweep) opening(h hit) (Opening, error) {
 
 // open finds the ways and opens the sockets.
 func (w *synSweep) open() (err error) {
-	if w.ways, err = findWays(w.plan.scope, w.Source); err != nil {
+	if w.ways, err = kernelWays(w.plan.scope, w.Source); err != nil {
 		return err
 	}
 	var is4, is6 bool
@@ -162,7 +169,7 @@ func (w *synSweep) open() (err error) {
 		if !f.wanted {
 			continue
 		}
-		in, err := newInlet(f.etherType, f.filter)
+		in, err := newInlet(0, f.etherType, f.filter, cmp.Or(w.buffer, wantedBuffer))
 		if err != nil {
 			return err
 		}
@@ -216,17 +223,29 @@ func (w *synSweep) closeOutlets() {
 
 // send goes over the plan, pass by pass, and waits for the last answers.
 func (w *synSweep) send(ctx context.Context) error {
-	if err := w.resolve(ctx); err != nil || ctx.Err() != nil {
+	if err := w.resolve(ctx); ctx.Err() != nil {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	pass, position := w.cov.cursor()
 	for {
 		w.late.Store(pass > 0)
-		w.watched = watched{at: time.Now(), routes: time.Now(), sent: w.cov.Sent()}
-		before := w.count.Answers.Load()
+		if pass >= w.firstExtra() && w.cov.missedAfter(pass) >= worthAPass {
+			w.again = windows{{0, w.plan.Len()}}
+		}
+		w.watched = watched{at: time.Now(), routes: time.Now(), sent: w.cov.Sent(), noise: w.noise()}
 		next, err := w.sendPass(ctx, pass, position)
 		w.await(context.WithoutCancel(ctx), w.time.patience())
-		w.cov.answered(w.count.Answers.Load()-before, pass > 0)
+		if err == nil {
+			err = w.endResets(ctx, pass, next)
+		}
+		if err == nil {
+			err = w.look(ctx, time.Now(), pass, next, true) // silence is believed only if the ways were there
+		}
+		if errors.Is(err, ErrNetworkGone) {
+			next = min(next, w.watched.doubtful(w.time.patience()))
+		}
 		if err != nil || next < w.plan.Len() {
 			w.cov.advance(pass, next)
 			return err
@@ -240,13 +259,15 @@ func (w *synSweep) send(ctx context.Context) error {
 	}
 }
 
-// mostPasses bounds the passes that losses lead to.
-const mostPasses = 4
+const (
+	mostPasses = 4   // that losses lead to
+	worthAPass = 0.5 // openings that may be missed
+)
 
 // oneMore decides whether another pass is worth it: so many answered only in this last one that an opening may have lost
 // every packet.
 func (w *synSweep) oneMore(pass uint64) bool {
-	if pass+1 >= mostPasses || w.cov.ExpectedMissed() < 0.5 {
+	if pass+1 >= mostPasses || w.cov.ExpectedMissed() < worthAPass {
 		return false
 	}
 	w.cov.setPasses(pass + 2)
@@ -272,7 +293,7 @@ func (w *synSweep) sendPass(ctx context.Context, pass, position uint64) (next ui
 	end := w.plan.Len()
 	var only windows
 	if pass >= w.firstExtra() {
-		only, w.again = w.again, nil // nil: an earlier process left it so, and all are asked
+		only, w.again = w.again, nil // nil: all
 	}
 	noted := position
 	for position < end || len(w.off) > 0 {
@@ -283,11 +304,11 @@ func (w *synSweep) sendPass(ctx context.Context, pass, position uint64) (next ui
 		if err != nil {
 			return w.off.first(position), err
 		}
-		now := time.Now()
-		if err := w.watch(ctx, now, pass, position); err != nil {
+		if err := w.watch(ctx, time.Now(), pass, position); err != nil {
 			return w.off.first(position), err
 		}
-		free := granted - w.sendResets(granted)
+		now := time.Now() // the network may have been away meanwhile
+		free := granted - w.sendResets(max(granted/4, 1))
 		for free > 0 && len(w.off) > 0 && !w.off[0].ready.After(now) {
 			free -= w.ask(heap.Pop(&w.off).(later), now)
 		}
@@ -347,14 +368,15 @@ func (w *synSweep) ask(x later, now time.Time) int {
 	v := wayFor(w.ways, to.Addr())
 	next, ok := w.nextHop(v, to.Addr())
 	if !ok {
-		w.cov.note(x.index, Unreachable)
+		w.noteOwn(x.index, Unreachable)
 		return 0
 	}
-	if !w.put(v, v.syn, next, to, w.cookies.of(x.index), x.index) {
+	seq := w.cookies.of(x.index)
+	if !w.put(v, v.syn, next, to, seq, x.index) {
 		return 0
 	}
-	if sampled(x.index) && !w.late.Load() {
-		w.time.sent(x.index, now.Sub(w.start))
+	if sampled(seq) && !w.late.Load() {
+		w.time.sent(x.index, seq, now.Sub(w.start))
 	}
 	return 1
 }
@@ -381,7 +403,7 @@ func (w *synSweep) put(v *way, t *packet.SYN, next packet.MAC, to netip.AddrPort
 	return true
 }
 
-// sendResets ends what is half open where our kernel does not.
+// sendResets ends handshakes: a packet filter on this machine may hide their answers from our kernel, or stop its resets.
 func (w *synSweep) sendResets(most int) (n int) {
 	for ; n < most; n++ {
 		select {
@@ -398,12 +420,31 @@ func (w *synSweep) sendResets(most int) (n int) {
 	return n
 }
 
+// endResets sends those that the end of a pass left over.
+func (w *synSweep) endResets(ctx context.Context, pass, position uint64) error {
+	for len(w.toReset) > 0 && ctx.Err() == nil {
+		granted, err := w.Pace.Grant(ctx, burst)
+		if err != nil {
+			return nil // it was interrupted
+		}
+		w.Pace.Unused(granted - w.sendResets(granted))
+		if err := w.flush(ctx, pass, position); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // flush sends what waits in all outlets.
 func (w *synSweep) flush(ctx context.Context, pass, position uint64) error {
 	for _, o := range w.outlets {
-		for wait := time.Millisecond; o.n > 0; {
+		left, wait := time.Now(), time.Millisecond // when a packet left last
+		for o.n > 0 {
 			sent, err := o.flush()
 			w.cov.addSent(sent)
+			if sent > 0 {
+				left, wait = time.Now(), time.Millisecond
+			}
 			switch {
 			case err == nil:
 			case ctx.Err() != nil:
@@ -411,13 +452,25 @@ func (w *synSweep) flush(ctx context.Context, pass, position uint64) error {
 				w.askAgain(window{w.watched.safe(time.Time{}), position}, pass)
 				o.drop(o.n)
 			case isAny(err, unix.ENOBUFS, unix.EAGAIN, unix.ENOMEM):
-				w.slow(time.Now())
+				if wait >= fullFor {
+					if gone, why := w.changed(); gone {
+						return w.outage(ctx, pass, position, cmp.Or(why, err))
+					}
+					if time.Since(left) > w.patience() {
+						return fmt.Errorf("%w: %w", ErrNetworkGone, os.NewSyscallError("sendmmsg", err))
+					}
+					w.slow(time.Now())
+				}
 				w.await(ctx, wait)
 				wait = min(2*wait, 100*time.Millisecond)
 			case isAny(err, unix.EPERM, unix.EACCES, unix.EINVAL, unix.EMSGSIZE):
 				// Our own machine refuses this one packet.
-				w.cov.note(o.indexes[0], Failed)
-				w.cov.fail(os.NewSyscallError("sendmmsg", err).Error())
+				if w.noteOwn(o.indexes[0], Failed) {
+					w.cov.fail(os.NewSyscallError("sendmmsg", err).Error())
+				}
+				o.drop(1)
+			case isAny(err, unix.ENOKEY, unix.EDESTADDRREQ):
+				w.noteOwn(o.indexes[0], Unreachable) // a VPN that has no peer for this address
 				o.drop(1)
 			default:
 				return w.outage(ctx, pass, position, os.NewSyscallError("sendmmsg", err))
@@ -425,6 +478,18 @@ func (w *synSweep) flush(ctx context.Context, pass, position uint64) error {
 		}
 	}
 	return nil
+}
+
+// fullFor is how long an interface takes nothing before it is a complaint; a moment is what any does at full speed.
+const fullFor = 8 * time.Millisecond
+
+// noteOwn writes down what our own machine says of a target, unless the target itself has said something.
+func (w *synSweep) noteOwn(index uint64, s State) bool {
+	if w.cov.code(index) != codeNone {
+		return false
+	}
+	w.cov.note(index, s)
+	return true
 }
 
 func isAny(err error, list ...error) bool {
@@ -436,7 +501,8 @@ type watched struct {
 	at     time.Time // of the last look
 	sent   uint64
 	noise  uint64
-	routes time.Time
+	routes time.Time // when the ways were seen to be the same
+	took   time.Duration
 	marks  []mark
 }
 
@@ -459,52 +525,89 @@ func (w *watched) safe(since time.Time) uint64 {
 	return position
 }
 
+// doubtful is the first position of those that the network may have been gone for since it was looked at.
+func (w *watched) doubtful(patience time.Duration) uint64 { return w.safe(w.routes.Add(-patience)) }
+
 const (
 	watchEvery  = 50 * time.Millisecond
 	routesEvery = time.Second
 )
 
-// watch moves the coverage's cursor, and looks at what our kernel dropped, at what the network says, and at the routes.
+// watch looks after the sweep now and then.
 func (w *synSweep) watch(ctx context.Context, now time.Time, pass, position uint64) error {
-	patience := w.time.patience()
 	if len(w.watched.marks) == 0 {
 		w.watched.marks = append(w.watched.marks, mark{now, w.off.first(position)})
 	}
 	if now.Sub(w.watched.at) < watchEvery {
 		return nil
 	}
+	return w.look(ctx, now, pass, position, false)
+}
+
+// look moves the coverage's cursor, and looks at what our kernel dropped, at what the network says, and at the routes:
+// not always, unless it is the last look of a pass.
+func (w *synSweep) look(ctx context.Context, now time.Time, pass, position uint64, last bool) error {
+	patience := w.time.patience()
 	elapsed := now.Sub(w.watched.at)
+	lost := w.watched.safe(w.watched.at.Add(-patience)) // the first whose answer may have come since the last look
 	safe := w.watched.safe(now.Add(-patience))
-	for len(w.watched.marks) > 1 && w.watched.marks[1].at.Before(now.Add(-2*patience)) {
+	oldest := now.Add(-2 * patience)
+	if since := w.watched.routes.Add(-patience); since.Before(oldest) {
+		oldest = since
+	}
+	for len(w.watched.marks) > 1 && w.watched.marks[1].at.Before(oldest) {
 		w.watched.marks = w.watched.marks[1:]
 	}
 	w.watched.marks = append(w.watched.marks, mark{now, w.off.first(position)})
 	if w.watched.marks[0].at.Before(now.Add(-patience)) {
 		w.cov.advance(pass, safe)
 	}
+	answers := w.answers.Load()
+	w.cov.answered(answers-w.booked, pass > 0)
+	w.booked = answers
 	sent := w.cov.Sent() - w.watched.sent
-	noise := w.count.Again.Load() + w.count.Forged.Load()
+	noise := w.noise()
 	dropped := uint64(0)
 	for _, in := range w.inlets {
 		dropped += in.drops()
 	}
 	if dropped > 0 {
 		w.count.Dropped.Add(dropped)
-		w.askAgain(window{safe, position}, pass)
+		w.askAgain(window{lost, position}, pass)
 	}
 	if dropped > 0 || noise-w.watched.noise > 2*sent+uint64(elapsed/time.Millisecond)*100 {
 		w.slow(now)
 	}
 	w.watched.at, w.watched.sent, w.watched.noise = now, w.cov.Sent(), noise
-	if now.Sub(w.watched.routes) < routesEvery {
+	if !last && now.Sub(w.watched.routes) < max(routesEvery, 20*w.watched.took) {
 		return nil
 	}
-	w.watched.routes = now
-	ways, err := findWays(w.plan.scope, w.Source)
-	if err != nil || !slices.EqualFunc(ways, w.ways, way.like) {
-		return w.outage(ctx, pass, position, err)
+	gone, why := w.changed()
+	w.watched.took = time.Since(now)
+	if gone {
+		return w.outage(ctx, pass, position, why)
 	}
+	w.watched.routes = now
 	return nil
+}
+
+// noise is how many packets came that tell nothing new.
+func (w *synSweep) noise() uint64 { return w.count.Again.Load() + w.count.Forged.Load() }
+
+// changed reports whether the kernel tells of other ways than those that we know, or of another router.
+func (w *synSweep) changed() (bool, error) {
+	ways, err := kernelWays(w.plan.scope, w.Source)
+	if err != nil || !slices.EqualFunc(ways, w.ways, way.like) {
+		return true, err
+	}
+	for _, v := range w.ways {
+		if v.kind == viaGateway {
+			if mac, _ := knownNeighbour(v.link, v.gateway); mac != v.heard && mac != v.next && mac != (packet.MAC{}) {
+				return true, fmt.Errorf("the router %s is %x now", v.gateway, mac)
+			}
+		}
+	}
+	return false, nil
 }
 
 // slow halves the pace.
@@ -514,18 +617,25 @@ func (w *synSweep) slow(now time.Time) {
 	w.Pace.Slow(now, seen)
 }
 
+// patience is how long the network may be gone.
+func (w *synSweep) patience() time.Duration { return cmp.Or(w.Patience, 30*time.Second) }
+
 // outage waits until the ways that there were are there again, maybe others, and has asked again what was asked since
 // they were last seen.
 func (w *synSweep) outage(ctx context.Context, pass, position uint64, why error) error {
-	w.askAgain(window{w.watched.safe(time.Time{}), position}, pass)
+	w.askAgain(window{w.watched.doubtful(w.time.patience()), position}, pass)
 	for _, o := range w.outlets {
 		o.drop(o.n)
 	}
 	before := w.ways
-	deadline := time.Now().Add(cmp.Or(w.Patience, 30*time.Second))
+	deadline := time.Now().Add(w.patience())
 	for {
 		err := w.reopen(ctx, before)
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
+			w.watched.routes = time.Now()
+			return nil
+		}
+		if ctx.Err() != nil {
 			return nil
 		}
 		if time.Now().After(deadline) {
@@ -537,13 +647,15 @@ func (w *synSweep) outage(ctx context.Context, pass, position uint64, why error)
 
 // reopen finds the ways anew. They must not be fewer than before.
 func (w *synSweep) reopen(ctx context.Context, before []way) error {
-	ways, err := findWays(w.plan.scope, w.Source)
+	ways, err := kernelWays(w.plan.scope, w.Source)
 	if err != nil {
 		return err
 	}
-	for _, old := range before {
-		if v := wayFor(ways, old.from); old.kind != noWay && v.kind == noWay {
-			return fmt.Errorf("no way to %s any more: %s", old.from, v.why)
+	for _, v := range ways {
+		for _, old := range before {
+			if v.kind == noWay && old.kind != noWay && !v.to.Less(old.from) && !old.to.Less(v.from) {
+				return fmt.Errorf("no way to %s any more: %s", v.from, v.why)
+			}
 		}
 	}
 	w.closeOutlets()
@@ -603,7 +715,6 @@ type receiver struct {
 	*synSweep
 	cookies *cookies
 	now     time.Duration
-	doubles int
 }
 
 // handle takes one packet. Nothing but an answer to a packet of ours changes anything.
@@ -627,23 +738,29 @@ func (r *receiver) handle(b []byte) {
 	case packet.Error:
 		state = errorState(a)
 	}
+	if state == Open {
+		select {
+		case r.toReset <- reset{index, a.Seq + 1}:
+		default: // it comes once more, if it is still half open
+		}
+	}
 	code := r.cov.code(index)
 	switch {
 	case state == NotAttempted:
 		return
 	case code == codeNone, state == Open && code != codeOpen:
-	case state == Open:
-		r.again(a, index)
-		return
 	default:
 		r.count.Again.Add(1)
 		return
 	}
-	if sampled(index) {
-		r.time.answered(index, r.now)
+	if sampled(a.Seq) && !r.late.Load() { // of an answer to the second of two packets it would not tell which (RFC 6298 3)
+		r.time.answered(index, a.Seq, r.now)
 	}
 	if code == codeNone {
 		r.count.Answers.Add(1)
+		if a.Kind != packet.Error {
+			r.answers.Add(1)
+		}
 	}
 	r.cov.note(index, state)
 	if state == Open {
@@ -651,36 +768,36 @@ func (r *receiver) handle(b []byte) {
 	}
 }
 
-// again: a SYN-ACK comes once more where our kernel does not reset what is half open, as a host's packet filter can
-// make it. Then we do.
-func (r *receiver) again(a packet.Answer, index uint64) {
-	r.count.Again.Add(1)
-	if r.doubles++; r.doubles < 3 {
-		return
-	}
-	select {
-	case r.toReset <- reset{index, a.Seq + 1}:
-	default: // the next one will do
-	}
-}
-
 // resolve finds the Ethernet addresses of routers and of the targets on the link.
 func (w *synSweep) resolve(ctx context.Context) error {
+	type router struct {
+		link int
+		addr netip.Addr
+	}
+	routers := make(map[router]packet.MAC)
 	for i := range w.ways {
 		v := &w.ways[i]
 		switch v.kind {
 		case viaGateway:
-			mac, known := knownNeighbour(v.link, v.gateway)
-			if !known {
-				found, err := w.solicit(ctx, v, slices.Values([]netip.Addr{v.gateway}))
-				if err != nil {
-					return err
+			heard, sure := knownNeighbour(v.link, v.gateway)
+			next, done := routers[router{v.link, v.gateway}]
+			if !done {
+				next = heard
+				if !sure {
+					found, err := w.solicit(ctx, v, slices.Values([]netip.Addr{v.gateway}))
+					if err != nil {
+						return err
+					}
+					if mac, ok := found[v.gateway]; ok {
+						next = mac
+					}
 				}
-				if mac, known = found[v.gateway]; !known {
+				if next == (packet.MAC{}) && ctx.Err() == nil {
 					return fmt.Errorf("%w: the router %s on %s does not answer", ErrNetworkGone, v.gateway, v.name)
 				}
+				routers[router{v.link, v.gateway}] = next
 			}
-			v.next = mac
+			v.heard, v.next = heard, next
 		case onLink:
 			found, err := w.solicit(ctx, v, w.plan.scope.between(v.from, v.to))
 			if err != nil {
@@ -689,13 +806,14 @@ func (w *synSweep) resolve(ctx context.Context) error {
 			maps.Copy(w.macs, found)
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
-// Of each address on the link it is asked three times, a second apart at most.
+// Each address on the link is asked for three times, and for as long as that finds more of them.
 const (
-	solicitRounds = 3
-	solicitWait   = 500 * time.Millisecond
+	solicitRounds     = 3
+	mostSolicitRounds = 8
+	solicitWait       = 500 * time.Millisecond
 )
 
 // solicit asks on a link who has some addresses (ARP, neighbour discovery). The kernel is left out of it: its table
@@ -705,24 +823,23 @@ func (w *synSweep) solicit(ctx context.Context, v *way, addrs iter.Seq[netip.Add
 	if v.source.Is6() {
 		etherType, filter, parse = packet.EtherIPv6, adverts(), packet.ParseAdvert
 	}
-	in, err := newInlet(etherType, filter)
+	in, err := newInlet(v.link, etherType, filter, wantedBuffer)
 	if err != nil {
 		return nil, err
 	}
 	defer in.close()
 	found := make(map[netip.Addr]packet.MAC)
-	asked := 0
 	read := func() {
 		for n := in.full(); n == in.full(); {
 			n, _ = in.receive(func(b []byte) {
-				if a, mac, ok := parse(b); ok && !v.to.Less(a) && !a.Less(v.from) || ok && a == v.gateway {
+				if a, mac, ok := parse(b); ok && (a == v.gateway || v.kind == onLink && !v.to.Less(a) && !a.Less(v.from)) {
 					found[a] = mac
 				}
 			})
 		}
 	}
-	for range solicitRounds {
-		asked = 0
+	for round := range mostSolicitRounds {
+		asked, before := 0, len(found)
 		for a := range addrs {
 			if _, ok := found[a]; ok {
 				continue
@@ -731,7 +848,7 @@ func (w *synSweep) solicit(ctx context.Context, v *way, addrs iter.Seq[netip.Add
 				return found, ctx.Err()
 			}
 			asked++
-			if err := v.out.solicit(v, a); err != nil {
+			if err := v.out.solicit(v, a); err != nil && !isAny(err, unix.ENOBUFS, unix.EAGAIN, unix.ENOMEM) {
 				return nil, err
 			}
 			if asked%burst == 0 {
@@ -744,6 +861,9 @@ func (w *synSweep) solicit(ctx context.Context, v *way, addrs iter.Seq[netip.Add
 			if len(found) >= asked && w.allFound(addrs, found) {
 				return found, nil
 			}
+		}
+		if asked == 0 || round+1 >= solicitRounds && len(found) == before {
+			break
 		}
 	}
 	return found, nil

@@ -158,7 +158,7 @@ func (o *outlet) drop(n int) {
 	o.n -= n
 }
 
-// inlet receives what may be answers, from every interface.
+// inlet receives what may be answers.
 type inlet struct {
 	fd       int
 	frames   [256][snap]byte
@@ -172,8 +172,8 @@ const snap = 192
 // wantedBuffer is room for what comes while we are not looking.
 const wantedBuffer = 32 << 20
 
-// newInlet opens an inlet for one family's answers to a port, as filter lets through.
-func newInlet(etherType uint16, filter []bpf.Instruction) (*inlet, error) {
+// newInlet opens an inlet for what a filter lets through, from one interface or, if that is 0, from all.
+func newInlet(link int, etherType uint16, filter []bpf.Instruction, buffer int) (*inlet, error) {
 	raw, err := bpf.Assemble(filter)
 	if err != nil {
 		return nil, err
@@ -196,10 +196,10 @@ func newInlet(etherType uint16, filter []bpf.Instruction) (*inlet, error) {
 		return fail("setsockopt", err)
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1) // since Linux 4.20; the filter wants SYN-ACK and RST anyway
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, wantedBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, wantedBuffer) // as much as rmem_max allows
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer) // as much as rmem_max allows
 	}
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(etherType)}); err != nil {
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(etherType), Ifindex: link}); err != nil {
 		return fail("bind", err)
 	}
 	for i := range in.messages {
