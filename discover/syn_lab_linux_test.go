@@ -95,13 +95,14 @@ func TestSYNResetsWhereTheKernelCannot(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			shell(t, "nft 'flush ruleset; add table inet own; add chain inet own output { type filter hook output priority 0; }; add chain inet own input { type filter hook input priority 0; }; add rule inet own "+c.rules+"'")
-			w := newWire(t, "w0", c.ether, byRouter("w0")).play(t)
+			w := newWire(t, "w0", c.ether, byRouter("w0"))
 			w.state = func(a netip.AddrPort) State {
 				if a.Addr().Is4() && a.Addr().As4()[3]%4 == 0 {
 					return Open
 				}
 				return truth(a)
 			}
+			w.play(t)
 			cov := coverageOf(t, 1, []uint16{25}, "10.50.0.0/26", "fd50::/122")
 			list, err := sweep(t.Context(), &SYN{Pace: pace(1000)}, cov)
 			if err != nil {
@@ -123,8 +124,9 @@ func TestSYNOfASYNProxy(t *testing.T) {
 	if !inside(t) {
 		return
 	}
-	w := newWire(t, "w0", true, byRouter("w0")).play(t)
+	w := newWire(t, "w0", true, byRouter("w0"))
 	w.hollow = true
+	w.play(t)
 	cov := coverageOf(t, 1, []uint16{25, 465}, "10.50.0.0/26", "fd50::/122")
 	list, err := sweep(t.Context(), &SYN{Pace: pace(5000), Vantage: "inside"}, cov)
 	if err != nil {
@@ -148,10 +150,8 @@ func TestSYNOnTheLink(t *testing.T) {
 		b := a.AsSlice()
 		return b[len(b)-1]%5 == 2 && b[len(b)-2] == 0
 	}
-	w.play(t)
 	shell(t, "ip neigh flush all")
-	open := make(map[netip.Addr]bool)
-	state := func(a netip.AddrPort) State {
+	w.state = func(a netip.AddrPort) State {
 		switch {
 		case a.Addr().String() == scanner4 || a.Addr().String() == scanner6:
 			return Closed // this machine itself
@@ -159,18 +159,21 @@ func TestSYNOnTheLink(t *testing.T) {
 			return Unreachable
 		}
 		if s := truth(a); s == Closed || s == Open {
-			open[a.Addr()] = open[a.Addr()] || s == Open
 			return s
 		}
 		return Filtered
 	}
-	w.state = func(a netip.AddrPort) State { return state(a) }
+	w.play(t)
 	cov := coverageOf(t, 1, []uint16{25, 465}, "10.60.0.0/24", "fd60::/120")
 	list, err := sweep(t.Context(), &SYN{Pace: pace(20000)}, cov)
 	if err != nil {
 		t.Fatal(err)
 	}
-	exact(t, cov, list, state)
+	exact(t, cov, list, w.state)
+	open := make(map[netip.Addr]bool)
+	for _, o := range list {
+		open[o.Target.AddrPort().Addr()] = true
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for a := range neighbours(t) {
@@ -368,8 +371,12 @@ func TestSYNWhereTheNetworkGoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		exact(t, cov, list, truth)
-		if len(first.syns) == 0 || len(second.syns) == 0 {
-			t.Errorf("got %d targets by the first, %d by the second", len(first.syns), len(second.syns))
+		for _, w := range []*wire{first, second} {
+			w.mu.Lock()
+			if len(w.syns) == 0 {
+				t.Errorf("nothing went by %s", w.name)
+			}
+			w.mu.Unlock()
 		}
 	})
 	t.Run("the router is another one with the same address", func(t *testing.T) {
@@ -516,7 +523,9 @@ func TestSYNEndsSoon(t *testing.T) {
 			t.Fatal(err)
 		}
 		exact(t, cov, append(list, more...), truth)
+		w.mu.Lock()
 		clear(w.syns)
+		w.mu.Unlock()
 	})
 	t.Run("when nobody reads on", func(t *testing.T) {
 		cov := coverageOf(t, 1, []uint16{25, 465}, "10.50.0.0/18")
@@ -745,12 +754,13 @@ func TestSYNTriesWhatFailedAgain(t *testing.T) {
 	if !inside(t) {
 		return
 	}
-	w := newWire(t, "w0", false, byRouter("w0")).play(t)
+	w := newWire(t, "w0", false, byRouter("w0"))
 	shell(t, "nft 'add table inet own; add chain inet own output { type filter hook output priority 0; }; add rule inet own output ip daddr 10.50.0.0/28 drop'")
 	cov := coverageOf(t, 1, []uint16{25}, "10.50.0.0/24")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	w.when(100, stop)
+	w.play(t)
 	list, err := sweep(ctx, &SYN{Pace: pace(1000)}, cov)
 	if err != nil {
 		t.Fatal(err)
