@@ -412,13 +412,13 @@ func icmpError(to netip.Addr, code4, code6 byte, quoted []byte) []byte {
 	return ipPacket(netip.MustParseAddr(router6), to, unix.IPPROTO_ICMPV6, 64, append([]byte{1, code6, 0, 0, 0, 0, 0, 0}, quoted...))
 }
 
-// pace is a pacer for any number of hosts.
-func pace(total float64) *ratelimit.Pacer {
+// pacer is a pacer for any number of hosts.
+func pacer(total float64) *ratelimit.Pacer {
 	return ratelimit.NewPacer(ratelimit.Rates{Total: total}, 0)
 }
 
-// sweep sweeps to the end, and returns the openings.
-func sweep(ctx context.Context, s *SYN, cov *Coverage) (list []Opening, err error) {
+// synSweepAll sweeps to the end, and returns the openings.
+func synSweepAll(ctx context.Context, s *SYN, cov *Coverage) (list []Opening, err error) {
 	for o, e := range s.Sweep(ctx, cov) {
 		if e != nil {
 			return list, e

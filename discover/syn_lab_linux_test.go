@@ -62,7 +62,7 @@ func TestSYNByARouter(t *testing.T) {
 	defer listener.Close()
 
 	cov := coverageOf(t, 1, ports, "10.50.0.0/24", "fd50::/120")
-	list, err := sweep(t.Context(), &SYN{Pace: pace(20000)}, cov)
+	list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(20000)}, cov)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestSYNResetsWhereTheKernelCannot(t *testing.T) {
 			}
 			w.play(t)
 			cov := coverageOf(t, 1, []uint16{25}, "10.50.0.0/26", "fd50::/122")
-			list, err := sweep(t.Context(), &SYN{Pace: pace(1000)}, cov)
+			list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(1000)}, cov)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,7 +128,7 @@ func TestSYNOfASYNProxy(t *testing.T) {
 	w.hollow = true
 	w.play(t)
 	cov := coverageOf(t, 1, []uint16{25, 465}, "10.50.0.0/26", "fd50::/122")
-	list, err := sweep(t.Context(), &SYN{Pace: pace(5000), Vantage: "inside"}, cov)
+	list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(5000), Vantage: "inside"}, cov)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestSYNOnTheLink(t *testing.T) {
 	}
 	w.play(t)
 	cov := coverageOf(t, 1, []uint16{25, 465}, "10.60.0.0/24", "fd60::/120")
-	list, err := sweep(t.Context(), &SYN{Pace: pace(20000)}, cov)
+	list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(20000)}, cov)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestSYNByATunnel(t *testing.T) {
 		return truth(a)
 	}
 	cov := coverageOf(t, 1, []uint16{25, 465}, "10.50.0.0/24", "fd50::/120", "127.0.0.0/30", "::1", "10.70.0.1", "fd70::1", "10.80.0.0/30")
-	list, err := sweep(t.Context(), &SYN{Pace: pace(20000)}, cov)
+	list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(20000)}, cov)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestSYNResolvesTheRouter(t *testing.T) {
 	t.Run("that the kernel does not know", func(t *testing.T) {
 		shell(t, "ip neigh flush all")
 		cov := coverageOf(t, 1, []uint16{25}, "10.50.0.0/26", "fd50::/122")
-		list, err := sweep(t.Context(), &SYN{Pace: pace(5000)}, cov)
+		list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(5000)}, cov)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -244,7 +244,7 @@ func TestSYNResolvesTheRouter(t *testing.T) {
 		shell(t, "ip neigh replace "+router4+" lladdr 02:00:00:00:00:77 dev w0 nud stale")
 		heard := w.state
 		cov := coverageOf(t, 2, []uint16{25}, "10.50.0.0/26")
-		list, err := sweep(t.Context(), &SYN{Pace: pace(5000)}, cov)
+		list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(5000)}, cov)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -259,7 +259,7 @@ func TestSYNResolvesTheRouter(t *testing.T) {
 		shell(t, "ip neigh flush all")
 		w.setDeaf(true)
 		cov := coverageOf(t, 3, []uint16{25}, "10.50.0.0/26")
-		if list, err := sweep(t.Context(), &SYN{Pace: pace(5000)}, cov); !errors.Is(err, ErrNetworkGone) || len(list) > 0 {
+		if list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(5000)}, cov); !errors.Is(err, ErrNetworkGone) || len(list) > 0 {
 			t.Errorf("got %v, %v, want %v", list, err, ErrNetworkGone)
 		}
 		if cov.Sent() > 0 || cov.Looked() > 0 {
@@ -293,7 +293,7 @@ func TestSYNWhereTheNetworkGoes(t *testing.T) {
 		})
 		w.play(t)
 		cov := coverageOf(t, 1, []uint16{25}, targets)
-		list, err := sweep(t.Context(), &SYN{Pace: pace(5000)}, cov)
+		list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(5000)}, cov)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,8 +313,8 @@ func TestSYNWhereTheNetworkGoes(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			far.shell(t, "ip link set v1 up; ip route replace local 10.50.0.0/16 dev lo")
 		}()
-		s := &SYN{Pace: pace(5000), Counters: new(Counters)}
-		list, err := sweep(t.Context(), s, cov)
+		s := &SYN{Pace: pacer(5000), Counters: new(Counters)}
+		list, err := synSweepAll(t.Context(), s, cov)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -328,7 +328,7 @@ func TestSYNWhereTheNetworkGoes(t *testing.T) {
 		w.when(count/2, func() { shell(t, "ip link set w0 down") })
 		w.play(t)
 		cov := coverageOf(t, 2, []uint16{25}, targets)
-		list, err := sweep(t.Context(), &SYN{Pace: pace(5000), Patience: time.Second}, cov)
+		list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(5000), Patience: time.Second}, cov)
 		if !errors.Is(err, ErrNetworkGone) {
 			t.Fatalf("got %v, want %v", err, ErrNetworkGone)
 		}
@@ -349,7 +349,7 @@ func TestSYNWhereTheNetworkGoes(t *testing.T) {
 		}
 		// It goes on later.
 		shell(t, "ip link set w0 up; ip route replace default via "+router4)
-		more, err := sweep(t.Context(), &SYN{Pace: pace(5000)}, cov)
+		more, err := synSweepAll(t.Context(), &SYN{Pace: pacer(5000)}, cov)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -366,7 +366,7 @@ func TestSYNWhereTheNetworkGoes(t *testing.T) {
 		})
 		first.play(t)
 		cov := coverageOf(t, 3, []uint16{25}, targets)
-		list, err := sweep(t.Context(), &SYN{Pace: pace(5000)}, cov)
+		list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(5000)}, cov)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -391,7 +391,7 @@ func TestSYNWhereTheNetworkGoes(t *testing.T) {
 		})
 		w.play(t)
 		cov := coverageOf(t, 3, []uint16{25}, targets)
-		list, err := sweep(t.Context(), &SYN{Pace: pace(5000)}, cov)
+		list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(5000)}, cov)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -412,7 +412,7 @@ func TestSYNWithLoss(t *testing.T) {
 				w.lose = func() bool { return r.IntN(100) < percent }
 				w.play(t)
 				cov := coverageOf(t, seed, []uint16{25, 465, 587, 2525}, "10.50.0.0/20")
-				list, err := sweep(t.Context(), &SYN{Pace: pace(40000)}, cov)
+				list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(40000)}, cov)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -459,7 +459,7 @@ func TestSYNKeepsTheRates(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWire(t, "w0", true, byRouter("w0")).play(t)
 			cov := coverageOf(t, 1, []uint16{25, 465, 587, 2525}, "10.50.0.0/27", "10.50.1.0/27")
-			list, err := sweep(t.Context(), &SYN{Pace: ratelimit.NewPacer(c.rates, 64)}, cov)
+			list, err := synSweepAll(t.Context(), &SYN{Pace: ratelimit.NewPacer(c.rates, 64)}, cov)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -509,7 +509,7 @@ func TestSYNEndsSoon(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		var list []Opening
-		for o, err := range (&SYN{Pace: pace(5000)}).Sweep(ctx, cov) {
+		for o, err := range (&SYN{Pace: pacer(5000)}).Sweep(ctx, cov) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -518,7 +518,7 @@ func TestSYNEndsSoon(t *testing.T) {
 			}
 		}
 		halfDone(t, w, cov)
-		more, err := sweep(t.Context(), &SYN{Pace: pace(100000)}, cov)
+		more, err := synSweepAll(t.Context(), &SYN{Pace: pacer(100000)}, cov)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -529,7 +529,7 @@ func TestSYNEndsSoon(t *testing.T) {
 	})
 	t.Run("when nobody reads on", func(t *testing.T) {
 		cov := coverageOf(t, 1, []uint16{25, 465}, "10.50.0.0/18")
-		for range (&SYN{Pace: pace(5000)}).Sweep(t.Context(), cov) {
+		for range (&SYN{Pace: pacer(5000)}).Sweep(t.Context(), cov) {
 			break
 		}
 		halfDone(t, w, cov)
@@ -538,7 +538,7 @@ func TestSYNEndsSoon(t *testing.T) {
 		cov := coverageOf(t, 1, []uint16{25, 465}, "10.50.0.0/18")
 		ctx, stop := context.WithCancel(t.Context())
 		stop()
-		if list, err := sweep(ctx, &SYN{Pace: pace(5000)}, cov); err != nil || len(list) > 0 || cov.Looked() > 0 {
+		if list, err := synSweepAll(ctx, &SYN{Pace: pacer(5000)}, cov); err != nil || len(list) > 0 || cov.Looked() > 0 {
 			t.Errorf("got %v, %v, %d looked at", list, err, cov.Looked())
 		}
 	})
@@ -586,8 +586,8 @@ func TestSYNInAFlood(t *testing.T) {
 	})
 	w.play(t)
 	cov := coverageOf(t, 1, []uint16{25}, "10.50.0.0/20")
-	s := &SYN{Pace: pace(4000), Counters: new(Counters), buffer: 8 << 10}
-	list, err := sweep(t.Context(), s, cov)
+	s := &SYN{Pace: pacer(4000), Counters: new(Counters), buffer: 8 << 10}
+	list, err := synSweepAll(t.Context(), s, cov)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -616,7 +616,7 @@ func TestSYNToBeKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := sweep(t.Context(), &SYN{Pace: pace(5000)}, cov); err != nil {
+	if _, err := synSweepAll(t.Context(), &SYN{Pace: pacer(5000)}, cov); err != nil {
 		t.Fatal(err)
 	}
 	if err := cov.Close(); err != nil {
@@ -697,7 +697,7 @@ func TestSYNGoesOnInAFurtherPass(t *testing.T) {
 		cov.setPasses(3)
 		cov.answered(1000, false)
 		cov.advance(1, 100)
-		list, err := sweep(t.Context(), &SYN{Pace: pace(20000)}, cov)
+		list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(20000)}, cov)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -727,7 +727,7 @@ func TestSYNGoesOnInAFurtherPass(t *testing.T) {
 			return r.IntN(10) == 0
 		}
 		w.mu.Unlock()
-		list, err := sweep(ctx, &SYN{Pace: pace(20000)}, cov)
+		list, err := synSweepAll(ctx, &SYN{Pace: pacer(20000)}, cov)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -737,7 +737,7 @@ func TestSYNGoesOnInAFurtherPass(t *testing.T) {
 		w.mu.Lock()
 		w.lose = nil
 		w.mu.Unlock()
-		more, err := sweep(t.Context(), &SYN{Pace: pace(20000)}, cov)
+		more, err := synSweepAll(t.Context(), &SYN{Pace: pacer(20000)}, cov)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -761,7 +761,7 @@ func TestSYNTriesWhatFailedAgain(t *testing.T) {
 	defer stop()
 	w.when(100, stop)
 	w.play(t)
-	list, err := sweep(ctx, &SYN{Pace: pace(1000)}, cov)
+	list, err := synSweepAll(ctx, &SYN{Pace: pacer(1000)}, cov)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -775,7 +775,7 @@ func TestSYNTriesWhatFailedAgain(t *testing.T) {
 		t.Fatalf("got %d that failed and the trouble %q", failed, cov.Trouble())
 	}
 	shell(t, "nft flush ruleset")
-	more, err := sweep(t.Context(), &SYN{Pace: pace(1000)}, cov)
+	more, err := synSweepAll(t.Context(), &SYN{Pace: pacer(1000)}, cov)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -260,7 +260,7 @@ func TestTheCursorStaysBehind(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		h := hearing(t)
 		w := h.synSweep
-		w.Pace = pace(1000)
+		w.Pace = pacer(1000)
 		w.cov.begin(2)
 		if seed%2 == 0 {
 			w.time.sent(1, 16, 0)
