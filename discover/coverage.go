@@ -21,14 +21,16 @@ import (
 // Silence is nothing that comes in, so it needs no writing down: a target that has no state is silent once the last
 // pass went over it, and was not attempted before.
 type Coverage struct {
-	plan   *Plan
-	head   []uint64 // see below
-	low    []uint64 // two bits a target
-	high   []uint64 // one bit a target
-	file   *mapped  // nil: in memory
-	mu     sync.Mutex
-	doubts map[uint16]string
-	why    string // what failed last
+	plan *Plan
+	head []uint64 // see below
+	low  []uint64 // two bits a target
+	high []uint64 // one bit a target
+	// 2^stretch targets share a bit of the head.
+	stretch uint
+	file    *mapped // nil: in memory
+	mu      sync.Mutex
+	doubts  map[uint16]string
+	why     string // what failed last
 }
 
 // Words of the head.
@@ -42,9 +44,11 @@ const (
 	headPosition
 	headSent
 	headOpen
-	headAnswered // targets that answered
-	headLate     // of these, in the second pass and later
+	headAnswered      // targets that answered
+	headLate          // of these, in the second pass and later
+	headThird    = 32 // a bit for each stretch of targets of which one has a third bit: other stretches are not touched
 	headWords    = 64
+	stretches    = (headWords - headThird) * 64
 )
 
 const coverageMagic = 0x7273636f76000001
@@ -82,6 +86,7 @@ func NewCoverage(p *Plan) *Coverage {
 
 func (c *Coverage) lay(all []uint64) {
 	n := c.plan.size()
+	c.stretch = max(6, uint(bits.Len64((n-1)/stretches)))
 	c.head, c.low, c.high = all[:headWords], all[headWords:headWords+words(n, 2)], all[headWords+words(n, 2):]
 }
 
@@ -174,7 +179,16 @@ func (c *Coverage) Plan() *Plan { return c.plan }
 // code reads the bits of a target.
 func (c *Coverage) code(index uint64) uint64 {
 	v := atomic.LoadUint64(&c.low[index/32]) >> (index % 32 * 2) & 3
+	if !c.touched(index) {
+		return v
+	}
 	return v | atomic.LoadUint64(&c.high[index/64])>>(index%64)&1<<2
+}
+
+// touched reports whether a target's stretch has third bits.
+func (c *Coverage) touched(index uint64) bool {
+	stretch := index >> c.stretch
+	return atomic.LoadUint64(&c.head[headThird+stretch/64])>>(stretch%64)&1 != 0
 }
 
 // swap writes the bits of a target, and keeps count of those that are open. Two that swap one target's bits at once may
@@ -182,7 +196,7 @@ func (c *Coverage) code(index uint64) uint64 {
 func (c *Coverage) swap(index, code uint64) {
 	old := c.code(index)
 	if (old^code)&4 != 0 { // most never touch this page
-		replace(&c.high[index/64], index%64, 1, code>>2)
+		c.setThird(index, code>>2)
 	}
 	replace(&c.low[index/32], index%32*2, 3, code&3)
 	switch {
@@ -191,6 +205,13 @@ func (c *Coverage) swap(index, code uint64) {
 	case code != codeOpen && old == codeOpen:
 		atomic.AddUint64(&c.head[headOpen], ^uint64(0))
 	}
+}
+
+// setThird writes the third bit of a target.
+func (c *Coverage) setThird(index, bit uint64) {
+	stretch := index >> c.stretch
+	replace(&c.head[headThird+stretch/64], stretch%64, 1, 1)
+	replace(&c.high[index/64], index%64, 1, bit)
 }
 
 func replace(word *uint64, shift, mask, bits uint64) {
@@ -390,6 +411,9 @@ func (c *Coverage) begin(passes uint64) bool {
 	}
 	rewound := false
 	for w := range c.high {
+		if !c.touched(uint64(w) * 64) {
+			continue
+		}
 		for v := atomic.LoadUint64(&c.high[w]); v != 0; v &= v - 1 {
 			if i := uint64(w)*64 + uint64(bits.TrailingZeros64(v)); c.code(i) == codeFailed {
 				if !rewound {

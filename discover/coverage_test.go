@@ -513,7 +513,7 @@ func TestAStateThatIsHalfWrittenIsTriedAgain(t *testing.T) {
 		if code>>2 == 0 {
 			continue // one word alone
 		}
-		replace(&c.high[0], 0, 1, code>>2) // as swap begins
+		c.setThird(0, code>>2) // as swap begins
 		if got := c.state(0, true); got != Failed {
 			t.Errorf("%v, half written: got %v, want %v", s, got, Failed)
 		}
