@@ -690,14 +690,18 @@ func TestSYNGoesOnInAFurtherPass(t *testing.T) {
 	if !inside(t) {
 		return
 	}
-	w := newWire(t, "w0", true, byRouter("w0")).play(t)
 	t.Run("that was decided before its turn came", func(t *testing.T) {
+		w := newWire(t, "w0", true, byRouter("w0"))
+		w.when(50, func() { // so that this process has a window of its own
+			shell(t, "ip addr add 10.60.0.9/24 dev w0; ip route replace default via "+router4+" src 10.60.0.9")
+		})
+		w.play(t)
 		cov := coverageOf(t, 1, []uint16{25}, "10.50.0.0/24")
 		cov.begin(2)
 		cov.setPasses(3)
 		cov.answered(1000, false)
-		cov.advance(1, 100)
-		list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(20000)}, cov)
+		cov.advance(0, 100)
+		list, err := synSweepAll(t.Context(), &SYN{Pace: pacer(2000)}, cov)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -705,8 +709,11 @@ func TestSYNGoesOnInAFurtherPass(t *testing.T) {
 		for position := range cov.Plan().Len() {
 			a := cov.Plan().endpoint(cov.Plan().index(position))
 			want := 1
-			if truth(a) == Filtered && position >= 100 {
+			if truth(a) == Filtered {
 				want = 2
+				if position >= 100 {
+					want = 3
+				}
 			}
 			if got := w.asked(a); got != want {
 				t.Errorf("%v at %d, %v: was asked %d times, want %d", a, position, truth(a), got, want)
@@ -714,6 +721,7 @@ func TestSYNGoesOnInAFurtherPass(t *testing.T) {
 		}
 	})
 	t.Run("in which it was interrupted", func(t *testing.T) {
+		w := newWire(t, "w0", true, byRouter("w0")).play(t)
 		cov := coverageOf(t, 1, []uint16{465}, "10.50.0.0/20")
 		r := rand.New(rand.NewPCG(5, 6))
 		ctx, stop := context.WithCancel(t.Context())
@@ -748,8 +756,7 @@ func TestSYNGoesOnInAFurtherPass(t *testing.T) {
 	})
 }
 
-// A target that our own machine refused a packet to is asked again, and those that were not asked yet are asked as often
-// as the others.
+// A target that our own machine refused a packet to is asked again.
 func TestSYNTriesWhatFailedAgain(t *testing.T) {
 	if !inside(t) {
 		return
@@ -780,9 +787,4 @@ func TestSYNTriesWhatFailedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	exact(t, cov, append(list, more...), truth)
-	for a := range cov.States() {
-		if truth(a) == Filtered && !netip.MustParsePrefix("10.50.0.0/28").Contains(a.Addr()) && w.asked(a) < 2 {
-			t.Errorf("%v was asked %d times, want 2", a, w.asked(a))
-		}
-	}
 }

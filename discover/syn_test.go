@@ -254,3 +254,33 @@ func TestHoldsWhatItContains(t *testing.T) {
 		}
 	}
 }
+
+// What failed is asked again in a pass that comes, or else in the last one anew. What was not asked yet is not passed over.
+func TestWhatFailedIsAskedAgain(t *testing.T) {
+	for _, c := range []struct {
+		name                   string
+		pass, position         uint64
+		failed                 bool
+		wantPass, wantPosition uint64
+		wantWork               bool
+	}{
+		{"in the first pass", 0, 10, true, 0, 10, true},
+		{"in the last pass", 1, 10, true, 1, 0, true},
+		{"at the end", 2, 0, true, 1, 0, true},
+		{"nothing failed, in the first pass", 0, 10, false, 0, 10, true},
+		{"nothing failed, in the last pass", 1, 10, false, 1, 10, true},
+		{"nothing failed, at the end", 2, 0, false, 2, 0, false},
+	} {
+		cov := NewCoverage(mustPlan(t, mustScope(t, aiming(Spec{}, "10.50.0.0/27")), 1, 25))
+		cov.begin(2)
+		cov.advance(c.pass, c.position)
+		if c.failed {
+			cov.note(3, Failed)
+		}
+		work := cov.begin(2)
+		pass, position := cov.cursor()
+		if work != c.wantWork || pass != c.wantPass || position != c.wantPosition || cov.code(3) != codeNone {
+			t.Errorf("%s: got pass %d, position %d, work %v, want pass %d, position %d, work %v", c.name, pass, position, work, c.wantPass, c.wantPosition, c.wantWork)
+		}
+	}
+}
