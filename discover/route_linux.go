@@ -38,6 +38,11 @@ func (w way) like(v way) bool {
 	return w == v
 }
 
+// sameLink reports whether targets of two ways are on one link, and are asked for from one address.
+func (w way) sameLink(v way) bool {
+	return w.kind == onLink && v.kind == onLink && w.link == v.link && w.source == v.source
+}
+
 type wayKind uint8
 
 const (

@@ -799,7 +799,10 @@ func (w *synSweep) resolve(ctx context.Context) error {
 			}
 			v.heard, v.next = heard, next
 		case onLink:
-			found, err := w.solicit(ctx, v, w.plan.scope.between(v.from, v.to))
+			if slices.ContainsFunc(w.ways[:i], v.sameLink) {
+				continue // asked with the first of them
+			}
+			found, err := w.solicit(ctx, v, w.onLink(v))
 			if err != nil {
 				return err
 			}
@@ -807,6 +810,22 @@ func (w *synSweep) resolve(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// onLink are the targets on the link of a way: our own address and others divide them into several ways.
+func (w *synSweep) onLink(v *way) iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		for _, u := range w.ways {
+			if !v.sameLink(u) {
+				continue
+			}
+			for a := range w.plan.scope.between(u.from, u.to) {
+				if !yield(a) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Each address on the link is asked for three times, and for as long as that finds more of them.
@@ -828,11 +847,14 @@ func (w *synSweep) solicit(ctx context.Context, v *way, addrs iter.Seq[netip.Add
 		return nil, err
 	}
 	defer in.close()
+	wanted := func(a netip.Addr) bool {
+		return a == v.gateway || v.kind == onLink && w.plan.scope.holds(a) && v.sameLink(*wayFor(w.ways, a))
+	}
 	found := make(map[netip.Addr]packet.MAC)
 	read := func() {
 		for n := in.full(); n == in.full(); {
 			n, _ = in.receive(func(b []byte) {
-				if a, mac, ok := parse(b); ok && (a == v.gateway || v.kind == onLink && !v.to.Less(a) && !a.Less(v.from)) {
+				if a, mac, ok := parse(b); ok && wanted(a) {
 					found[a] = mac
 				}
 			})
