@@ -301,7 +301,7 @@ func (w *wire) tcp(b []byte, src, dst netip.Addr, tcp []byte, mac packet.MAC) {
 		w.first = nil
 	}
 	w.syns[target] = append(w.syns[target], time.Now())
-	if w.lost() || w.lost() { // the packet or its answer
+	if there, back := w.lost(), w.lost(); there || back {
 		return
 	}
 	answer := func(flags byte, window uint16, options ...byte) []byte {
