@@ -53,6 +53,7 @@ type Spec struct {
 type Scope struct {
 	set      *netipx.IPSet
 	ranges   []span
+	ranges4  [][2]uint32 // first and last of the IPv4 ones
 	total    uint64
 	labels   []netip.Prefix // coalesced includes, before exclusion
 	excluded []netip.Prefix
@@ -243,6 +244,10 @@ func (s *Scope) addSpans(r netipx.IPRange) {
 		to := slices.MinFunc([]netip.Addr{r.To(), netipx.PrefixLastIP(s.labels[label])}, netip.Addr.Compare)
 		n, _ := rangeLen(netipx.IPRangeFrom(from, to))
 		s.ranges = append(s.ranges, span{from, to, s.total, label})
+		if from.Is4() {
+			first, last := from.As4(), to.As4()
+			s.ranges4 = append(s.ranges4, [2]uint32{binary.BigEndian.Uint32(first[:]), binary.BigEndian.Uint32(last[:])})
+		}
 		s.total += n
 		if to == r.To() {
 			return
@@ -315,6 +320,10 @@ func (s *Scope) spanAt(i uint64) *span {
 
 // holds reports the same as Contains, faster, of an address as it stands in a packet.
 func (s *Scope) holds(a netip.Addr) bool {
+	if a.Is4() {
+		b := a.As4()
+		return s.holds4(binary.BigEndian.Uint32(b[:]))
+	}
 	k := 0
 	for n := len(s.ranges); n > 1; { // the last that begins at a or before
 		half := n / 2
@@ -324,6 +333,18 @@ func (s *Scope) holds(a netip.Addr) bool {
 		n -= half
 	}
 	return !a.Less(s.ranges[k].from) && !s.ranges[k].to.Less(a)
+}
+
+func (s *Scope) holds4(a uint32) bool {
+	k := 0
+	for n := len(s.ranges4); n > 1; {
+		half := n / 2
+		if s.ranges4[k+half][0] <= a {
+			k += half
+		}
+		n -= half
+	}
+	return len(s.ranges4) > 0 && s.ranges4[k][0] <= a && a <= s.ranges4[k][1]
 }
 
 // between are the addresses of the scope from one to another.

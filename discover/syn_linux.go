@@ -393,13 +393,12 @@ func (w *synSweep) nextHop(v *way, to netip.Addr) (next packet.MAC, ok bool) {
 
 // put writes a packet. What its bytes say is held against the scope once more: what leaves is what counts.
 func (w *synSweep) put(v *way, t *packet.SYN, next packet.MAC, to netip.AddrPort, seq uint32, index uint64) bool {
-	room := v.out.room()
-	n := t.Put(room, to, seq)
-	if d := packet.Destination(room); !w.plan.scope.holds(d) {
+	n := v.out.put(t, to, seq)
+	if d := packet.Destination(v.out.room()); !w.plan.scope.holds(d) {
 		w.breach = fmt.Errorf("%v: %w", d, ErrOutOfScope)
 		return false
 	}
-	v.out.add(n, v, next, to.Addr(), index)
+	v.out.add(n, t, v, next, to.Addr(), index)
 	return true
 }
 

@@ -421,7 +421,8 @@ func TestOutletDrop(t *testing.T) {
 		var want []netip.AddrPort
 		for i := range 10 {
 			to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 25)
-			o.add(packet.NewSYN(source4).Put(o.room(), to, uint32(i)), w, packet.MAC{4}, to.Addr(), uint64(i))
+			syn := packet.NewSYN(source4)
+			o.add(o.put(syn, to, uint32(i)), syn, w, packet.MAC{4}, to.Addr(), uint64(i))
 			want = append(want, to)
 		}
 		for _, n := range []int{0, 1, 3} {

@@ -30,11 +30,18 @@ type outlet struct {
 	ethernet bool
 	n        int           // packets that wait
 	indexes  [burst]uint64 // of their targets
+	made     [burst]frame  // what the last packets there were made of
 	frames   [burst][packet.EthernetLen + packet.MaxLen + 2]byte
 	vectors  [burst]unix.Iovec
 	messages [burst]message
 	to4      [burst]unix.RawSockaddrInet4
 	to6      [burst]unix.RawSockaddrInet6
+}
+
+// frame is all of a frame that does not change from target to target.
+type frame struct {
+	of   *packet.SYN
+	next packet.MAC
 }
 
 // htons turns a number into network order.
@@ -90,15 +97,26 @@ func (o *outlet) room() []byte {
 	return o.frames[o.n][:]
 }
 
+// put writes the packet for a target into the room.
+func (o *outlet) put(t *packet.SYN, to netip.AddrPort, seq uint32) int {
+	if o.made[o.n].of == t {
+		return t.Change(o.room(), to, seq)
+	}
+	o.made[o.n] = frame{}
+	return t.Put(o.room(), to, seq)
+}
+
 // add takes the packet of n bytes that was written into room.
-func (o *outlet) add(n int, w *way, next packet.MAC, to netip.Addr, index uint64) {
+func (o *outlet) add(n int, t *packet.SYN, w *way, next packet.MAC, to netip.Addr, index uint64) {
 	o.indexes[o.n] = index
 	if o.ethernet {
-		kind := uint16(packet.EtherIPv6)
-		if to.Is4() {
-			kind = packet.EtherIPv4
+		if made := (frame{t, next}); o.made[o.n] != made {
+			kind := uint16(packet.EtherIPv6)
+			if to.Is4() {
+				kind = packet.EtherIPv4
+			}
+			packet.PutEthernet(o.frames[o.n][:], next, w.mac, kind)
 		}
-		packet.PutEthernet(o.frames[o.n][:], next, w.mac, kind)
 		n += packet.EthernetLen
 	} else {
 		m := &o.messages[o.n]
@@ -110,6 +128,7 @@ func (o *outlet) add(n int, w *way, next packet.MAC, to netip.Addr, index uint64
 			m.Name, m.Namelen = (*byte)(unsafe.Pointer(&o.to6[o.n])), unix.SizeofSockaddrInet6
 		}
 	}
+	o.made[o.n] = frame{t, next}
 	o.vectors[o.n].SetLen(n)
 	o.n++
 }
@@ -145,6 +164,7 @@ func (o *outlet) flush() (sent int, err error) {
 // drop takes the first n packets away.
 func (o *outlet) drop(n int) {
 	for i := n; i < o.n && n > 0; i++ {
+		o.made[i-n] = o.made[i]
 		o.frames[i-n], o.to4[i-n], o.to6[i-n], o.indexes[i-n] = o.frames[i], o.to4[i], o.to6[i], o.indexes[i]
 		o.vectors[i-n].Len = o.vectors[i].Len
 		if m := &o.messages[i-n]; o.messages[i].Name != nil {

@@ -101,8 +101,13 @@ func (s *SYN) Source() netip.Addr { return s.source }
 
 // Put writes the packet for a target, which is of the source's family, and returns its length. b has room for MaxLen.
 func (s *SYN) Put(b []byte, to netip.AddrPort, seq uint32) int {
+	copy(b[:MaxLen], s.packet[:])
+	return s.Change(b, to, seq)
+}
+
+// Change makes the packet for a target of one for another that the same template was put into.
+func (s *SYN) Change(b []byte, to netip.AddrPort, seq uint32) int {
 	b = b[:MaxLen]
-	copy(b, s.packet[:])
 	acc := s.tcpSum + uint32(to.Port()) + seq>>16 + seq&0xffff
 	tcp := b[ipv6Header:]
 	if s.packet[0] == 0x45 {
