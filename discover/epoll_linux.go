@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,6 +149,8 @@ type loop struct {
 	calm        int   // handshakes that ended since the limit was changed
 	exhausted   bool  // the frontier is
 	sick        bool  // even alone, the last one could not be begun
+	ways        []way // as they were when the sweep began
+	outage      outage
 	later       postponed
 	start       time.Time
 	now         time.Duration // since start
@@ -155,6 +158,38 @@ type loop struct {
 	sa4         unix.SockaddrInet4
 	sa6         unix.SockaddrInet6
 	events      [maxBegin]unix.EpollEvent
+}
+
+// outage is a time in which no way leads where one did. Handshakes that were under way then are made once more.
+type outage struct {
+	since time.Duration // the first error of it; 0: there is none
+	retry time.Duration // when to look again
+	last  time.Duration // the last error, of this outage or an earlier one
+}
+
+// outageRetry is how long to wait before a way is looked for again.
+const outageRetry = 500 * time.Millisecond
+
+// gone reports whether an error says that no way leads to an address, where one did when the sweep began. It tells
+// nothing of the target.
+func (l *loop) gone(to netip.Addr, err error) bool {
+	if !isAny(err, unix.ENETDOWN, unix.ENETUNREACH, unix.EHOSTUNREACH, unix.ENODEV) || len(l.ways) == 0 {
+		return false
+	}
+	return wayFor(l.ways, to).kind != noWay
+}
+
+// suspend puts an attempt off until the way is there again, and everything else with it.
+func (l *loop) suspend(a attempt, to netip.Addr, err error) {
+	if l.outage.since == 0 {
+		l.outage.since = max(l.now, 1)
+	}
+	if l.now-l.outage.since > cmp.Or(l.Patience, 30*time.Second) {
+		l.stop(fmt.Errorf("%w: %w", ErrNetworkGone, err))
+		return
+	}
+	l.outage.last, l.outage.retry = l.now, l.now+outageRetry
+	l.later.put(a, to, l.outage.retry)
 }
 
 func (e *Epoll) newLoop(ctx context.Context, stop func(error), cov *Coverage) (*loop, error) {
@@ -167,6 +202,7 @@ func (e *Epoll) newLoop(ctx context.Context, stop func(error), cov *Coverage) (*
 		p.Beside(e.Limiter)
 		l.pace = p
 	}
+	l.ways, _ = kernelWays(cov.plan.scope, e.Source) // without them an outage cannot be told from a target without a way
 	var err error
 	if l.poller, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("connect engine: %w", os.NewSyscallError("epoll_create", err))
@@ -269,6 +305,9 @@ func (l *loop) room() int {
 // begin begins as many handshakes as may be, and returns after how long it is to be called again, unless something
 // happens before.
 func (l *loop) begin() (wait time.Duration) {
+	if l.outage.since != 0 && l.now < l.outage.retry {
+		return l.outage.retry - l.now
+	}
 	for left := maxBegin; left > 0; {
 		room := min(l.room(), left)
 		if room <= 0 || l.exhausted && l.later.n == 0 {
@@ -343,6 +382,10 @@ func (l *loop) try(a attempt, line *line) (sent bool) {
 	local, err := localEnd(l.Source, from, to)
 	if err != nil { // the routing table knows no way
 		l.later.went(line)
+		if l.gone(to, err) {
+			l.suspend(a, to, err)
+			return false
+		}
 		state, reason := stateOf(err, l.wait)
 		l.settle(a, to, state, reason)
 		return false
@@ -372,8 +415,11 @@ func (l *loop) try(a attempt, line *line) (sent bool) {
 	l.cov.addSent(1)
 	switch err := unix.Connect(int(s.fd), l.sockaddr(t.addr)); {
 	case err == nil, err == unix.EINPROGRESS:
-		l.sick = false
+		l.sick, l.outage.since = false, 0
 		l.takeOff(i, a)
+	case l.gone(to, err) && errorQueue(int(s.fd)) == nil:
+		l.drop(s)
+		l.suspend(a, to, err)
 	case crowded(err):
 		l.drop(s)
 		l.trouble(a, to, err)
@@ -566,8 +612,16 @@ func (l *loop) expire() {
 		if l.hear(i) { // on a busy machine the timer may be seen before the answer
 			continue
 		}
+		began := l.slots[i].due - l.wait
 		a := l.land(i)
 		l.release(&l.slots[i], Filtered)
+		if l.outage.last != 0 && began <= l.outage.last {
+			// Its packets may have met the outage.
+			if t, err := l.cov.plan.At(a.position); err == nil {
+				l.later.put(a, t.addr.Addr(), l.now)
+				continue
+			}
+		}
 		l.settle(a, netip.Addr{}, Filtered, "")
 	}
 }

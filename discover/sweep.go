@@ -76,6 +76,9 @@ type Connect struct {
 	// From is a further source to sweep from; zero: the vantage's own. What opens to it is tried once more from the
 	// vantage's own, so that a packet that was lost is not taken for a rule.
 	From netip.AddrPort
+	// Patience is how long an interface or route may be gone before the sweep gives up; 30 s if zero. The portable engine
+	// does not look at that.
+	Patience time.Duration
 	// Before is called before each send, e.g. to write the audit log; from is zero for the vantage's own source. An
 	// error stops the sweep.
 	Before func(t Target, from netip.AddrPort) error
