@@ -281,7 +281,10 @@ func (c *Coverage) Swept() bool { return c.settled() == c.plan.Len() }
 
 // Looked is how many targets have been asked in this pass.
 func (c *Coverage) Looked() uint64 {
-	_, position := c.cursor()
+	pass, position := c.cursor()
+	if pass >= c.passes() { // the last one is over
+		return c.plan.Len()
+	}
 	return position
 }
 

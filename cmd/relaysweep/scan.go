@@ -473,8 +473,12 @@ func (sc *scanning) announce() {
 	if len(s.Sources) > 0 {
 		fmt.Fprintf(sc.talk, "  what is not open is then tried from %s\n", sourceList(s.Sources))
 	}
-	if n, looked := len(sc.past.findings), sc.covs[0].Looked(); n > 0 || looked > 0 {
-		fmt.Fprintf(sc.talk, "  resumed: %d targets and %d services are done already\n", looked, n)
+	if n := len(sc.past.findings); n > 0 || sc.sent() > 0 {
+		pass := ""
+		if k, of := sc.covs[0].Passes(); k > 1 {
+			pass = fmt.Sprintf(" in pass %d of %d", k, of)
+		}
+		fmt.Fprintf(sc.talk, "  resumed: %d targets%s and %d services are done already\n", sc.covs[0].Looked(), pass, n)
 	}
 	for _, n := range slices.Concat(s.Named, s.partNotes(), s.Notes) {
 		fmt.Fprintf(sc.talk, "  %s\n", n)
