@@ -194,6 +194,11 @@ func (sc *scanning) layOut() (err error) {
 	if sc.plan, err = sc.s.plan(sc.scope); err != nil {
 		return err
 	}
+	for _, a := range sc.s.SelfTest {
+		if !sc.scope.Contains(a.Addr()) {
+			return fmt.Errorf("--self-test: %s is %w", a, discover.ErrOutOfScope)
+		}
+	}
 	if sc.engine, err = discover.ChooseEngine(sc.s.ScanType, sc.plan); err != nil {
 		if errors.Is(err, discover.ErrScanType) {
 			return fmt.Errorf("--scan-type %s: %w", sc.s.ScanType, hint(err, "setcap cap_net_raw=+ep relaysweep, or run it as root; --scan-type connect needs no rights"))
