@@ -3,7 +3,7 @@ export CGO_ENABLED := 0
 GO ?= go
 FUZZTIME ?= 30s
 
-.PHONY: all build demo test race check lab bench fuzz golden install
+.PHONY: all build demo test race check lab lab-discovery bench bench-discovery fuzz golden install
 
 all: build test
 
@@ -29,6 +29,15 @@ check:
 lab: build
 	@command -v python3 >/dev/null || apt-get install -y -q python3
 	python3 cmd/relaysweep/lab/lab.py run ./relaysweep
+
+# Discovery against known states in network namespaces; bench-discovery measures it beside masscan, zmap and nmap.
+lab-discovery: build
+	@command -v python3 >/dev/null || apt-get install -y -q python3
+	python3 cmd/relaysweep/lab/discovery.py check ./relaysweep
+
+bench-discovery: build
+	@command -v python3 >/dev/null || apt-get install -y -q python3
+	python3 cmd/relaysweep/lab/discovery.py bench ./relaysweep
 
 bench:
 	$(GO) test -run='^$$' -bench=. -benchtime=1x ./...

@@ -4,12 +4,13 @@
                         └── a link with 10.70.0.0/24 and fd70::/116 on it
 
 The far side answers for every address behind the router (AnyIP); nftables decide what each target shows."""
-import collections, copy, ipaddress, json, os, random, shutil, signal, subprocess, tempfile, time
+import collections, copy, ipaddress, json, os, random, shutil, signal, subprocess
 
 from common import *
 
 SCANNER, FAR = "rsscan", "rsorg"
 ROUTED, LINK = ("rs0", "ro0"), ("rs1", "ro1")     # cables: our end, the far end
+DIR = "/var/tmp/relaysweep-discovery"
 PORTS = (25, 465, 587, 2525)
 WIDE, NARROW, SIX, LINK4, LINK6 = "10.50.0.0/16", "10.50.0.0/20", "fd50::/116", "10.70.0.0/24", "fd70::/116"
 
@@ -94,7 +95,7 @@ class Lab:
     """Both namespaces, up from here to the end of a `with`."""
     def __init__(self, binary, spaces):
         self.binary, self.spaces, self.running = os.path.abspath(binary), spaces, []
-        self.dir = tempfile.mkdtemp(prefix="relaysweep-discovery-")
+        self.dir = DIR
         self.scans = 0
 
     def __enter__(self):
@@ -112,11 +113,11 @@ class Lab:
                 os.killpg(p.pid, signal.SIGKILL)
                 p.wait()
         down()
-        shutil.rmtree(self.dir, ignore_errors=True)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def up(self):
         down()
+        os.makedirs(self.dir, 0o700)
         for n in (SCANNER, FAR):
             sh("ip", "netns", "add", n)
             batch(n, "link set lo up")
@@ -241,3 +242,4 @@ def down():
     for n in (SCANNER, FAR):
         if os.path.exists(f"/run/netns/{n}"):
             sh("ip", "netns", "del", n, check=False)
+    shutil.rmtree(DIR, ignore_errors=True)
