@@ -590,8 +590,9 @@ func (w *synSweep) look(ctx context.Context, now time.Time, pass, position uint6
 	return nil
 }
 
-// noise is how many packets came that tell nothing new.
-func (w *synSweep) noise() uint64 { return w.count.Again.Load() + w.count.Forged.Load() }
+// noise is how many answers came that tell nothing new. Forgeries are not among them: whoever sees our packets could slow
+// the sweep with them.
+func (w *synSweep) noise() uint64 { return w.count.Again.Load() }
 
 // changed reports whether the kernel tells of other ways than those that we know, or of another router.
 func (w *synSweep) changed() (bool, error) {
