@@ -198,11 +198,11 @@ class Lab:
         env = {k: v for k, v in env.items() if not k.startswith("RELAYSWEEP_")}
         return self.start(SCANNER, self.binary, "discover", *args, env=env, stdin=subprocess.DEVNULL, **kw)
 
-    def states(self, space, *args):
+    def states(self, space, *args, timeout=120):
         """What ours says of each target of a space, and the end of its JSON Lines."""
         name = f"{self.dir}/states{self.scans}"
         how = [*self.aimed(space), *([] if "--rate" in args else FREE), *args, "--states", name]
-        return self.answer(self.discover(*how, "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True), name)
+        return self.answer(self.discover(*how, "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True), name, timeout)
 
     def aimed(self, space):
         ours = [a for a in space.addresses if (a, PORTS[0]) not in space.truth]
@@ -212,6 +212,9 @@ class Lab:
         try:
             out, err = p.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
+            p.kill()
+            p.communicate()
+            self.running.remove(p)
             raise Failed(f"relaysweep does not end within {timeout} s")
         self.running.remove(p)
         if p.returncode not in (0, 3):
