@@ -512,7 +512,7 @@ func (r CoverageRow) Looked() uint64 {
 	return r.Open + r.Closed + r.Filtered + r.Prohibited + r.Unreachable
 }
 
-// tally is the codes of one row, and what has none: silent are those that the last pass went over, ahead the others.
+// tally is the codes of one row; silent are those without one that the last pass went over.
 type tally struct {
 	codes        [8]uint64
 	silent, ours uint64 // ours: the targets of our shard
@@ -525,18 +525,13 @@ func (c *Coverage) Rows() []CoverageRow {
 	if p.wide != nil {
 		blocks = append(blocks, block{p.wide, p.rest, p.order.n, make([]tally, len(p.wide.labels)*len(p.rest))})
 	}
-	whole := c.Swept() && p.shards == 1
 	for _, b := range blocks {
-		c.eachIn(b.scope, b.ports, b.first, func(label, port int, code uint64) {
-			t := &b.list[label*len(b.ports)+port]
-			t.codes[code]++
-			if whole {
-				t.ours++
-			}
-		})
+		c.tally(b)
 	}
-	if !whole {
-		c.count(blocks)
+	if settled := c.settled(); p.shards > 1 {
+		c.count(blocks, p.Len(), settled)
+	} else if settled < p.Len() {
+		c.count(blocks, settled, settled)
 	}
 	var rows []CoverageRow
 	c.mu.Lock()
@@ -546,14 +541,25 @@ func (c *Coverage) Rows() []CoverageRow {
 			in := b.scope.countIn(prefix)
 			for k, port := range b.ports {
 				t := &b.list[l*len(b.ports)+k]
-				if whole {
-					t.silent = t.codes[codeNone]
+				if p.shards == 1 {
+					t.ours = in
+					if c.Swept() {
+						t.silent = in - t.known()
+					}
 				}
 				rows = append(rows, c.row(prefix, port, in, t))
 			}
 		}
 	}
 	return rows
+}
+
+// known is how many targets have a state.
+func (t *tally) known() (n uint64) {
+	for _, k := range t.codes {
+		n += k
+	}
+	return n
 }
 
 // block is targets that are each address of a scope on each port, numbered from first on. list counts them by label,
@@ -565,10 +571,11 @@ type block struct {
 	list  []tally
 }
 
-// count goes over the order to tell which targets are ours, and which of the silent the last pass went over.
-func (c *Coverage) count(blocks []block) {
-	p, settled := c.plan, c.settled()
-	for position := range p.Len() {
+// count goes over the order up to a position, to tell which targets are ours, and which of those below settled are
+// silent.
+func (c *Coverage) count(blocks []block, end, settled uint64) {
+	p := c.plan
+	for position := range end {
 		i := p.index(position)
 		b := &blocks[0]
 		if i >= p.order.n {
@@ -584,18 +591,23 @@ func (c *Coverage) count(blocks []block) {
 	}
 }
 
-// eachIn goes over the targets of one block.
-func (c *Coverage) eachIn(s *Scope, ports []uint16, first uint64, count func(label, port int, code uint64)) {
-	i := first
-	for k, r := range s.ranges {
-		end := s.total
-		if k+1 < len(s.ranges) {
-			end = s.ranges[k+1].before
+// tally counts the states of the targets of one block, and passes over those that have none.
+func (c *Coverage) tally(b block) {
+	n := uint64(len(b.ports))
+	for k := range b.scope.ranges {
+		r := &b.scope.ranges[k]
+		end := b.scope.total
+		if k+1 < len(b.scope.ranges) {
+			end = b.scope.ranges[k+1].before
 		}
-		for range end - r.before {
-			for port := range ports {
-				count(r.label, port, c.code(i))
-				i++
+		list := b.list[uint64(r.label)*n:]
+		for i, end := b.first+r.before*n, b.first+end*n; i < end; i++ {
+			if i%32 == 0 && end-i >= 32 && atomic.LoadUint64(&c.low[i/32]) == 0 && !c.touched(i) {
+				i += 31
+				continue
+			}
+			if code := c.code(i); code != codeNone {
+				list[(i-b.first)%n].codes[code]++
 			}
 		}
 	}

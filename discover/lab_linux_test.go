@@ -167,11 +167,14 @@ func newWire(t *testing.T, name string, ether bool, script string) *wire {
 	}
 	request.SetUint16(kind | unix.IFF_NO_PI)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+		unix.Close(fd)
 		t.Skipf("needs the right to make a network device: %v", err)
 	}
+	file := os.NewFile(uintptr(fd), name)
+	t.Cleanup(func() { file.Close() })
 	shell(t, "ip link set "+name+" txqueuelen 20000; echo 0 >/proc/sys/net/ipv6/conf/"+name+"/accept_dad; echo 0 >/proc/sys/net/ipv6/conf/"+name+"/router_solicitations; ip link set "+name+" up\n"+script)
 	w := &wire{
-		name: name, ether: ether, mac: packet.MAC{2, 0, 0, 0, 0, 0xfe}, file: os.NewFile(uintptr(fd), name), state: truth, has: func(a netip.Addr) bool { return a.String() == router4 || a.String() == router6 },
+		name: name, ether: ether, mac: packet.MAC{2, 0, 0, 0, 0, 0xfe}, file: file, state: truth, has: func(a netip.Addr) bool { return a.String() == router4 || a.String() == router6 },
 		syns: make(map[netip.AddrPort][]time.Time), rsts: make(map[netip.AddrPort]int), who: make(map[netip.Addr]int),
 	}
 	return w

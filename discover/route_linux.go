@@ -27,6 +27,7 @@ type way struct {
 	next     packet.MAC // of viaGateway, once it is known
 	heard    packet.MAC // what the kernel took for it then
 	why      string     // of noWay
+	ours     bool       // of noWay: this machine's own routes forbid it
 
 	out      *outlet
 	syn, rst *packet.SYN
@@ -143,8 +144,10 @@ func wayTo(a, source netip.Addr) (way, error) {
 	}
 	routes, err := netlink.RouteGetWithOptions(a.AsSlice(), options)
 	switch {
-	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.EACCES), errors.Is(err, unix.EINVAL):
-		return way{why: err.Error()}, nil // no route, or one that says unreachable, prohibit or blackhole
+	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH):
+		return way{why: err.Error()}, nil // no route, or one that says unreachable
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EINVAL):
+		return way{why: err.Error(), ours: true}, nil // a route that says prohibit or blackhole
 	case err != nil:
 		return way{}, fmt.Errorf("the way to %s: %w", a, err)
 	case len(routes) == 0:

@@ -351,8 +351,15 @@ func (s *Scope) holds4(a uint32) bool {
 func (s *Scope) between(from, to netip.Addr) iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
 		for _, r := range s.ranges {
-			for a := r.from; a.IsValid() && !r.to.Less(a) && !to.Less(a); a = a.Next() {
-				if !a.Less(from) && !yield(a) {
+			if r.from.BitLen() != from.BitLen() {
+				continue
+			}
+			first := r.from
+			if first.Less(from) {
+				first = from
+			}
+			for a := first; a.IsValid() && !r.to.Less(a) && !to.Less(a); a = a.Next() {
+				if !yield(a) {
 					return
 				}
 			}

@@ -367,7 +367,13 @@ func (w *synSweep) ask(x later, now time.Time) int {
 	}
 	v := wayFor(w.ways, to.Addr())
 	next, ok := w.nextHop(v, to.Addr())
-	if !ok {
+	switch {
+	case ok:
+	case v.ours:
+		w.noteOwn(x.index, Failed)
+		w.cov.fail(v.why)
+		return 0
+	default:
 		w.noteOwn(x.index, Unreachable)
 		return 0
 	}

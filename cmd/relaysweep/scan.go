@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -129,9 +130,11 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 			return fmt.Errorf("--resume: scan %s speaks to what listens: relaysweep scan --resume goes on with it", sc.s.Scan)
 		}
 		if slices.ContainsFunc(append(outputFlags(), statesFlag()), func(f cli.Flag) bool { return c.IsSet(f.Names()[0]) }) {
+			states := sc.s.Outputs.States
 			if sc.s.Outputs, err = newOutputs(c); err != nil {
 				return err
 			}
+			sc.s.Outputs.States = cmp.Or(sc.s.Outputs.States, states) // it goes beside the others
 		}
 		if c.IsSet("fail-on") {
 			sc.s.FailOn = c.String("fail-on")
