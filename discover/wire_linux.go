@@ -7,6 +7,7 @@ import (
 	"os"
 	"unsafe"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
@@ -326,6 +327,9 @@ func rawRights() error {
 		unix.Close(fd)
 		if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW); err == nil {
 			unix.Close(fd)
+			if _, err := netlink.RuleList(netlink.FAMILY_V4); err != nil {
+				return fmt.Errorf("the kernel's routes cannot be read: %w", err)
+			}
 			return nil
 		}
 	}

@@ -524,7 +524,7 @@ func (sc *scanning) probeAll(gentle, hard context.Context, queue <-chan discover
 			continue
 		}
 		if o.Hollow && f.Greeting == "" && f.Note != "" {
-			f.Note += "; the answer to our SYN had no window: a SYN proxy"
+			f.Note += hollowNote
 		}
 		if err := sc.journal.add(entry{Finding: &f}); err != nil {
 			sc.fail(err)
@@ -551,11 +551,17 @@ func (sc *scanning) awaitWindow(ctx context.Context) {
 	}
 }
 
+// hollowNote is of an opening whose SYN-ACK was hollow, and behind which nothing was heard.
+const hollowNote = "; the answer to our SYN had no window: a SYN proxy"
+
 // listAll makes findings of openings that nothing is said to.
 func (sc *scanning) listAll(queue <-chan discover.Opening) {
 	for o := range queue {
 		now := time.Now().UTC()
 		f := probe.Finding{Addr: o.Target.AddrPort(), Vantage: o.Vantage, Source: discover.SourceText(o.Source), Protocol: "unknown", Note: "only looked for, not spoken to", Started: now, Ended: now}
+		if o.Hollow {
+			f.Note += hollowNote
+		}
 		sc.mu.Lock()
 		sc.findings = append(sc.findings, f)
 		sc.mu.Unlock()
