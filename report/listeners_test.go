@@ -40,3 +40,20 @@ func TestListenersOfACrowdAreOneRow(t *testing.T) {
 		t.Errorf("got %d endpoints", n)
 	}
 }
+
+func TestNmapXMLListsACrowd(t *testing.T) {
+	at := netip.MustParseAddrPort
+	r := New(Input{Findings: []probe.Finding{
+		{Addr: at("10.0.0.1:5"), Protocol: "unknown", Note: "silent", Crowd: []uint16{5, 6, 900}},
+		{Addr: at("10.0.0.1:25"), Protocol: "smtp", Greeting: "220 mx"},
+	}})
+	var ids []uint16
+	for _, h := range r.nmapHosts() {
+		for _, p := range h.Ports {
+			ids = append(ids, p.ID)
+		}
+	}
+	if want := []uint16{5, 6, 25, 900}; fmt.Sprint(ids) != fmt.Sprint(want) {
+		t.Errorf("got ports %v, want %v", ids, want)
+	}
+}

@@ -210,9 +210,13 @@ func (r *Report) nmapHosts() []nmapHost {
 		} else {
 			h.Ports = append(h.Ports, p)
 		}
+		for _, port := range f.Crowd[min(1, len(f.Crowd)):] { // the first is the finding's own
+			h.Ports = append(h.Ports, nmapPort{Protocol: "tcp", ID: port, State: p.State})
+		}
 		at = f.Addr
 	}
 	for _, h := range hosts {
+		slices.SortFunc(h.Ports, func(a, b nmapPort) int { return cmp.Compare(a.ID, b.ID) })
 		for _, p := range h.Ports {
 			if p.Script != nil {
 				p.Service.ExtraInfo = p.Script.Output

@@ -172,6 +172,9 @@ func writeEndpoints(w io.Writer, r *report.Report) error {
 	var found []netip.AddrPort
 	for _, e := range r.Entries {
 		found = append(found, e.Finding.Addr)
+		for _, port := range e.Finding.Crowd {
+			found = append(found, netip.AddrPortFrom(e.Finding.Addr.Addr(), port))
+		}
 	}
 	slices.SortFunc(found, netip.AddrPort.Compare)
 	for _, a := range slices.Compact(found) {
