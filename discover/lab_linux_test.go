@@ -61,7 +61,8 @@ func inside(t *testing.T) bool {
 func shell(t *testing.T, script string) {
 	t.Helper()
 	if out, err := exec.Command("sh", "-ec", script).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", script, err, out)
+		state, _ := exec.Command("sh", "-c", "ip addr; ip route; ip -6 route").CombinedOutput()
+		t.Fatalf("%s: %v\n%s\n%s", script, err, out, state)
 	}
 }
 

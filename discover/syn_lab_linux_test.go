@@ -27,7 +27,6 @@ func TestSYNByARouter(t *testing.T) {
 	}
 	far := newNamespace(t)
 	shell(t, fmt.Sprintf("ip link add v0 type veth peer name v1; ip link set v1 netns %d; ip link set v0 up", far.tid))
-	defer shell(t, "ip link del v0") // with its namespace it would go at some later time
 	far.shell(t, "ip link set v1 up; ip addr add "+router4+"/24 dev v1; ip addr add "+router6+"/64 dev v1 nodad; ip route add local 10.50.0.0/24 dev lo; ip -6 route add local fd50::/120 dev lo; sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.icmp_msgs_per_sec=100000000 net.ipv4.icmp_msgs_burst=1000000")
 	shell(t, byRouter("v0"))
 	kinds := []struct {
@@ -303,6 +302,7 @@ func TestSYNWhereTheNetworkGoes(t *testing.T) {
 	t.Run("the cable is pulled for two seconds", func(t *testing.T) {
 		far := newNamespace(t)
 		shell(t, fmt.Sprintf("ip link add v0 type veth peer name v1; ip link set v1 netns %d; ip link set v0 up", far.tid))
+		defer shell(t, "ip link del v0") // with its namespace it would go at some later time
 		far.shell(t, "ip link set v1 up; ip addr add "+router4+"/24 dev v1; ip route add local 10.50.0.0/16 dev lo")
 		shell(t, "ip addr add "+scanner4+"/24 dev v0; ip route add default via "+router4)
 		cov := coverageOf(t, 1, []uint16{25}, targets)

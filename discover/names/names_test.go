@@ -21,6 +21,26 @@ type server struct {
 	asked []string
 }
 
+// sharedPort listens by UDP and TCP on one port. Not every port that is free for one is for the other.
+func sharedPort(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	var last error
+	for range 20 {
+		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("tcp", pc.LocalAddr().String())
+		if err == nil {
+			return pc, l
+		}
+		pc.Close()
+		last = err
+	}
+	t.Fatal(last)
+	return nil, nil
+}
+
 // serve starts a server for a zone, a record a line. A name that is in no record does not exist.
 func serve(t *testing.T, zone string) (*server, Resolver) {
 	t.Helper()
@@ -37,14 +57,7 @@ func serve(t *testing.T, zone string) (*server, Resolver) {
 		key := strings.ToLower(h.Name) + " " + dns.TypeToString[h.Rrtype]
 		s.zone[key] = append(s.zone[key], line)
 	}
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", pc.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	pc, l := sharedPort(t)
 	for _, srv := range []*dns.Server{{PacketConn: pc, Handler: s}, {Listener: l, Handler: s}} {
 		ready := make(chan struct{})
 		srv.NotifyStartedFunc = func() { close(ready) }
