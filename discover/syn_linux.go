@@ -261,7 +261,7 @@ func (w *synSweep) send(ctx context.Context) error {
 
 const (
 	mostPasses = 4   // that losses lead to
-	worthAPass = 0.5 // openings that may be missed
+	worthAPass = 0.1 // openings that may be missed
 )
 
 // oneMore decides whether another pass is worth it: so many answered only in this last one that an opening may have lost
