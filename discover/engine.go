@@ -13,12 +13,10 @@ import (
 type EngineOptions struct {
 	Vantage  string
 	Limiter  *ratelimit.Limiter
-	Rates    ratelimit.Rates
 	Timeout  time.Duration // for one handshake
 	InFlight int           // handshakes at once
 	Source   netip.Addr    // the vantage's own address; any if zero
 	From     netip.AddrPort
-	Hosts    int // how many there are, at most
 	// Before is called before each handshake, BeforePositions before packets for a run of the plan's positions. An error
 	// stops the sweep.
 	Before          func(t Target, from netip.AddrPort) error

@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"relaysweep/ratelimit"
 )
 
 // Epoll is Connect without a goroutine for each handshake: one loop holds them all in a table of slots, and epoll(7)
@@ -198,9 +197,7 @@ func (e *Epoll) newLoop(ctx context.Context, stop func(error), cov *Coverage) (*
 		first: absent, last: absent, start: time.Now(), wait: e.timeout(), poller: absent, wakeup: absent,
 	}
 	if l.pace == nil {
-		p := ratelimit.NewPacer(e.Limiter.Rates(), int(cov.plan.scope.Len()))
-		p.Beside(e.Limiter)
-		l.pace = p
+		l.pace = pacerBeside(e.Limiter, cov.plan.scope)
 	}
 	l.ways, _ = kernelWays(cov.plan.scope, e.Source) // without them an outage cannot be told from a target without a way
 	var err error
@@ -398,11 +395,7 @@ func (l *loop) try(a attempt, line *line) (sent bool) {
 		return false
 	}
 	if wait := l.pace.Admit(l.start.Add(l.now), to); wait > 0 {
-		if line == nil {
-			l.later.put(a, to, l.now+wait)
-		} else {
-			l.later.refused(line, a, l.now+wait)
-		}
+		l.later.again(line, a, to, l.now+wait)
 		return false
 	}
 	l.later.went(line)

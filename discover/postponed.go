@@ -107,6 +107,25 @@ func (q *postponed) refused(l *line, a attempt, due time.Duration) {
 	}
 }
 
+// again puts an attempt off until it is due: for the first time, or behind the others of the line that it was taken from.
+func (q *postponed) again(l *line, a attempt, addr netip.Addr, due time.Duration) {
+	if l == nil {
+		q.put(a, addr, due)
+	} else {
+		q.refused(l, a, due)
+	}
+}
+
+// first is the lowest position that is put off, or the one that is given.
+func (q *postponed) first(position uint64) uint64 {
+	for _, l := range q.lines {
+		for _, a := range l.todo[l.head:] {
+			position = min(position, a.position)
+		}
+	}
+	return position
+}
+
 // went says that an attempt is not put off again, if it ever was.
 func (q *postponed) went(l *line) {
 	if l == nil {

@@ -116,3 +116,34 @@ func BenchmarkLater(b *testing.B) {
 		q.refused(l, a, now+time.Millisecond)
 	}
 }
+
+// The cursor may not pass what is put off.
+func TestTheFirstThatIsPutOff(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var q postponed
+	for i := range uint64(500) {
+		q.put(attempt{position: i*7%500 + 100}, netip.AddrFrom4([4]byte{10, 0, byte(r.IntN(5)), 1}), time.Duration(r.IntN(1000)))
+	}
+	out := make(map[uint64]bool)
+	for q.n > 0 {
+		want := uint64(600)
+		for p := range uint64(500) {
+			if !out[p+100] {
+				want = p + 100
+				break
+			}
+		}
+		if got := q.first(600); got != want {
+			t.Fatalf("got %d, want %d", got, want)
+		}
+		a, line, ok := q.take(time.Hour)
+		if !ok {
+			t.Fatal("nothing is due")
+		}
+		q.went(line)
+		out[a.position] = true
+	}
+	if got := q.first(600); got != 600 {
+		t.Errorf("where none waits: got %d, want 600", got)
+	}
+}

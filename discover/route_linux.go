@@ -216,13 +216,5 @@ func knownNeighbour(link int, a netip.Addr) (mac packet.MAC, sure bool) {
 
 // wayFor finds the way to an address of the scope.
 func wayFor(ways []way, a netip.Addr) *way {
-	k := 0
-	for n := len(ways); n > 1; { // the last that begins at a or before
-		half := n / 2
-		if !a.Less(ways[k+half].from) {
-			k += half
-		}
-		n -= half
-	}
-	return &ways[k]
+	return &ways[lastAt(len(ways), func(k int) bool { return !a.Less(ways[k].from) })]
 }

@@ -305,16 +305,22 @@ func (s *Scope) at(i uint64) netip.Addr {
 	return addrAdd(r.from, i-r.before)
 }
 
-// spanAt returns the span of the i-th address.
-func (s *Scope) spanAt(i uint64) *span {
-	k := 0
-	for n := len(s.ranges); n > 1; { // the last that begins at i or before
+// lastAt is the last of n things in order for which begins holds, or the first if it holds for none. sort.Search would
+// ask even where there is but one, as for most scopes; this is in the way of each packet.
+func lastAt(n int, begins func(k int) bool) (k int) {
+	for n > 1 {
 		half := n / 2
-		if s.ranges[k+half].before <= i {
+		if begins(k + half) {
 			k += half
 		}
 		n -= half
 	}
+	return k
+}
+
+// spanAt returns the span of the i-th address.
+func (s *Scope) spanAt(i uint64) *span {
+	k := lastAt(len(s.ranges), func(k int) bool { return s.ranges[k].before <= i })
 	return &s.ranges[k]
 }
 
@@ -324,26 +330,12 @@ func (s *Scope) holds(a netip.Addr) bool {
 		b := a.As4()
 		return s.holds4(binary.BigEndian.Uint32(b[:]))
 	}
-	k := 0
-	for n := len(s.ranges); n > 1; { // the last that begins at a or before
-		half := n / 2
-		if !a.Less(s.ranges[k+half].from) {
-			k += half
-		}
-		n -= half
-	}
+	k := lastAt(len(s.ranges), func(k int) bool { return !a.Less(s.ranges[k].from) })
 	return !a.Less(s.ranges[k].from) && !s.ranges[k].to.Less(a)
 }
 
 func (s *Scope) holds4(a uint32) bool {
-	k := 0
-	for n := len(s.ranges4); n > 1; {
-		half := n / 2
-		if s.ranges4[k+half][0] <= a {
-			k += half
-		}
-		n -= half
-	}
+	k := lastAt(len(s.ranges4), func(k int) bool { return s.ranges4[k][0] <= a })
 	return len(s.ranges4) > 0 && s.ranges4[k][0] <= a && a <= s.ranges4[k][1]
 }
 

@@ -197,33 +197,3 @@ func (w windows) has(position uint64) bool {
 	}
 	return false
 }
-
-// putOff are targets that have to wait for their host's or net's turn, the earliest first.
-type putOff []later
-
-type later struct {
-	position, index uint64
-	ready           time.Time
-}
-
-// Len, Less, Swap, Push and Pop implement heap.Interface.
-func (p putOff) Len() int           { return len(p) }
-func (p putOff) Less(i, j int) bool { return p[i].ready.Before(p[j].ready) }
-func (p putOff) Swap(i, j int)      { p[i], p[j] = p[j], p[i] }
-func (p *putOff) Push(x any)        { *p = append(*p, x.(later)) }
-
-// Pop takes the last one.
-func (p *putOff) Pop() any {
-	n := len(*p)
-	x := (*p)[n-1]
-	*p = (*p)[:n-1]
-	return x
-}
-
-// first is the lowest position that waits, or the one that is given.
-func (p putOff) first(position uint64) uint64 {
-	for _, x := range p {
-		position = min(position, x.position)
-	}
-	return position
-}

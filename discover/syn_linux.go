@@ -2,7 +2,6 @@ package discover
 
 import (
 	"cmp"
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -31,9 +30,10 @@ import (
 // packets or many answered only then.
 type SYN struct {
 	Vantage string
-	Pace    *ratelimit.Pacer
-	Source  netip.Addr // the vantage's own address; the kernel's choice if zero
-	Passes  int        // 2 if zero
+	Limiter *ratelimit.Limiter // of those who speak to what is found: both keep to its one total
+	Pace    *ratelimit.Pacer   // if nil, one beside the Limiter
+	Source  netip.Addr         // the vantage's own address; the kernel's choice if zero
+	Passes  int                // 2 if zero
 	// Before is called before the packets to a run of positions. An error stops the sweep.
 	Before func(pass int, from, to uint64) error
 	// Patience is how long an interface or route may be gone before the sweep gives up; 30 s if zero.
@@ -55,6 +55,7 @@ type synSweep struct {
 	*SYN
 	cov   *Coverage
 	plan  *Plan
+	pace  *ratelimit.Pacer
 	count *Counters
 	start time.Time
 	key   []byte
@@ -67,8 +68,8 @@ type synSweep struct {
 	outlets map[outletKey]*outlet
 	macs    map[netip.Addr]packet.MAC // of targets on the link
 	cookies *cookies
-	off     putOff
-	again   windows // to be asked once more
+	off     postponed // for whom it is not their host's or net's turn
+	again   windows   // to be asked once more
 	watched watched
 	booked  uint64 // of answers
 	breach  error  // a packet that was about to leave the scope
@@ -98,8 +99,11 @@ func (s *SYN) Sweep(ctx context.Context, cov *Coverage) iter.Seq2[Opening, error
 			return
 		}
 		w := &synSweep{
-			SYN: s, cov: cov, plan: cov.plan, count: s.Counters, start: time.Now(), key: newKey(), hits: newHits(),
+			SYN: s, cov: cov, plan: cov.plan, pace: s.Pace, count: s.Counters, start: time.Now(), key: newKey(), hits: newHits(),
 			outlets: make(map[outletKey]*outlet), macs: make(map[netip.Addr]packet.MAC), toReset: make(chan reset, 1024),
+		}
+		if w.pace == nil {
+			w.pace = pacerBeside(s.Limiter, cov.plan.scope)
 		}
 		if w.count == nil {
 			w.count = new(Counters)
@@ -296,8 +300,8 @@ func (w *synSweep) sendPass(ctx context.Context, pass, position uint64) (next ui
 		only, w.again = w.again, nil // nil: all
 	}
 	noted := position
-	for position < end || len(w.off) > 0 {
-		granted, err := w.Pace.Grant(ctx, burst)
+	for position < end || w.off.n > 0 {
+		granted, err := w.pace.Grant(ctx, burst)
 		if ctx.Err() != nil {
 			return w.off.first(position), nil
 		}
@@ -309,10 +313,14 @@ func (w *synSweep) sendPass(ctx context.Context, pass, position uint64) (next ui
 		}
 		now := time.Now() // the network may have been away meanwhile
 		free := granted - w.sendResets(max(granted/4, 1))
-		for free > 0 && len(w.off) > 0 && !w.off[0].ready.After(now) {
-			free -= w.ask(heap.Pop(&w.off).(later), now)
+		for free > 0 {
+			a, line, ok := w.off.take(now.Sub(w.start))
+			if !ok {
+				break
+			}
+			free -= w.ask(a, line, w.plan.index(a.position), now)
 		}
-		for tried := 0; free > 0 && position < end && len(w.off) < mostPutOff && tried < mostSkipped; tried++ {
+		for tried := 0; free > 0 && position < end && w.off.n < mostPutOff && tried < mostSkipped; tried++ {
 			if position >= noted {
 				noted = min(end, position+w.run())
 				if w.Before != nil {
@@ -321,9 +329,9 @@ func (w *synSweep) sendPass(ctx context.Context, pass, position uint64) (next ui
 					}
 				}
 			}
-			x := later{position: position, index: w.plan.index(position)}
-			if w.cov.code(x.index) == codeNone && (only == nil || only.has(position)) {
-				free -= w.ask(x, now)
+			index := w.plan.index(position)
+			if w.cov.code(index) == codeNone && (only == nil || only.has(position)) {
+				free -= w.ask(attempt{position: position}, nil, index, now)
 			}
 			position++
 		}
@@ -331,13 +339,15 @@ func (w *synSweep) sendPass(ctx context.Context, pass, position uint64) (next ui
 			return w.off.first(position), w.breach
 		}
 		if free > 0 {
-			w.Pace.Unused(free)
+			w.pace.Unused(free)
 		}
 		if err := w.flush(ctx, pass, position); err != nil {
 			return w.off.first(position), err
 		}
-		if free == granted && len(w.off) > 0 && (position == end || len(w.off) >= mostPutOff) {
-			w.await(ctx, min(time.Until(w.off[0].ready), 50*time.Millisecond))
+		if free == granted && (position == end || w.off.n >= mostPutOff) {
+			if due, ok := w.off.next(); ok {
+				w.await(ctx, min(due-time.Since(w.start), 50*time.Millisecond))
+			}
 		}
 	}
 	return end, nil
@@ -350,7 +360,7 @@ const (
 
 // run is how many positions are noted at once: a quarter of a second's.
 func (w *synSweep) run() uint64 {
-	if r := w.Pace.Rate(); r > 0 {
+	if r := w.pace.Rate(); r > 0 {
 		return uint64(min(max(r/4, 1), 1<<16))
 	}
 	return 1 << 16
@@ -358,31 +368,31 @@ func (w *synSweep) run() uint64 {
 
 // ask queues the packet for a target, and returns how many packets that are: none if its turn has not come, or if no way
 // leads there.
-func (w *synSweep) ask(x later, now time.Time) int {
-	to := w.plan.endpoint(x.index)
-	if wait := w.Pace.Admit(now, to.Addr()); wait > 0 {
-		x.ready = now.Add(wait)
-		heap.Push(&w.off, x)
+func (w *synSweep) ask(a attempt, line *line, index uint64, now time.Time) int {
+	to := w.plan.endpoint(index)
+	if wait := w.pace.Admit(now, to.Addr()); wait > 0 {
+		w.off.again(line, a, to.Addr(), now.Sub(w.start)+wait)
 		return 0
 	}
+	w.off.went(line)
 	v := wayFor(w.ways, to.Addr())
 	next, ok := w.nextHop(v, to.Addr())
 	switch {
 	case ok:
 	case v.ours:
-		w.noteOwn(x.index, Failed)
+		w.noteOwn(index, Failed)
 		w.cov.fail(v.why)
 		return 0
 	default:
-		w.noteOwn(x.index, Unreachable)
+		w.noteOwn(index, Unreachable)
 		return 0
 	}
-	seq := w.cookies.of(x.index)
-	if !w.put(v, v.syn, next, to, seq, x.index) {
+	seq := w.cookies.of(index)
+	if !w.put(v, v.syn, next, to, seq, index) {
 		return 0
 	}
 	if sampled(seq) && !w.late.Load() {
-		w.time.sent(x.index, seq, now.Sub(w.start))
+		w.time.sent(index, seq, now.Sub(w.start))
 	}
 	return 1
 }
@@ -428,11 +438,11 @@ func (w *synSweep) sendResets(most int) (n int) {
 // endResets sends those that the end of a pass left over.
 func (w *synSweep) endResets(ctx context.Context, pass, position uint64) error {
 	for len(w.toReset) > 0 && ctx.Err() == nil {
-		granted, err := w.Pace.Grant(ctx, burst)
+		granted, err := w.pace.Grant(ctx, burst)
 		if err != nil {
 			return nil // it was interrupted
 		}
-		w.Pace.Unused(granted - w.sendResets(granted))
+		w.pace.Unused(granted - w.sendResets(granted))
 		if err := w.flush(ctx, pass, position); err != nil {
 			return err
 		}
@@ -620,7 +630,7 @@ func (w *synSweep) changed() (bool, error) {
 func (w *synSweep) slow(now time.Time) {
 	w.count.Complaints.Add(1)
 	seen := float64(w.cov.Sent()-w.watched.sent) / max(now.Sub(w.watched.at), time.Millisecond).Seconds()
-	w.Pace.Slow(now, seen)
+	w.pace.Slow(now, seen)
 }
 
 // patience is how long the network may be gone.
@@ -872,7 +882,7 @@ func (w *synSweep) solicit(ctx context.Context, v *way, addrs iter.Seq[netip.Add
 			if _, ok := found[a]; ok {
 				continue
 			}
-			if _, err := w.Pace.Grant(ctx, 1); err != nil {
+			if _, err := w.pace.Grant(ctx, 1); err != nil {
 				return found, ctx.Err()
 			}
 			asked++

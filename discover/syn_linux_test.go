@@ -260,7 +260,7 @@ func TestTheCursorStaysBehind(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		h := hearing(t)
 		w := h.synSweep
-		w.Pace = pacer(1000)
+		w.pace = pacer(1000)
 		w.cov.begin(2)
 		if seed%2 == 0 {
 			w.time.sent(1, 16, 0)
@@ -290,15 +290,17 @@ func TestTheCursorStaysBehind(t *testing.T) {
 			for range r.IntN(3) {
 				if position < w.plan.Len() {
 					if r.IntN(6) == 0 {
-						w.off = append(w.off, later{position: position})
+						w.off.put(attempt{position: position}, netip.AddrFrom4([4]byte{10, 0, byte(position), 1}), now.Sub(w.start))
 					}
 					askedAt[position] = now
 					position++
 				}
 			}
-			if len(w.off) > 0 && r.IntN(3) == 0 {
-				askedAt[w.off[0].position] = now
-				w.off = w.off[1:]
+			if r.IntN(3) == 0 {
+				if a, line, ok := w.off.take(now.Sub(w.start)); ok {
+					askedAt[a.position] = now
+					w.off.went(line)
+				}
 			}
 		}
 		if !moved {
@@ -457,7 +459,7 @@ func BenchmarkSYNPacket(b *testing.B) {
 			cov := NewCoverage(mustPlan(b, mustScope(b, aiming(Spec{}, c.target)), 1, 25, 465, 587, 2525))
 			key := newKey()
 			w := &synSweep{
-				SYN: &SYN{Pace: ratelimit.NewPacer(ratelimit.Rates{}, 0)}, cov: cov, plan: cov.plan, count: new(Counters), key: key,
+				SYN: new(SYN), pace: ratelimit.NewPacer(ratelimit.Rates{}, 0), cov: cov, plan: cov.plan, count: new(Counters), key: key,
 				port: ourPort, cookies: newCookies(key), start: time.Now(),
 			}
 			o := &outlet{fd: -1, ethernet: true}
@@ -469,8 +471,8 @@ func BenchmarkSYNPacket(b *testing.B) {
 			b.ResetTimer()
 			for i := range b.N {
 				position := uint64(i) % cov.plan.Len()
-				x := later{position: position, index: w.plan.index(position)}
-				if w.cov.code(x.index) != codeNone || w.ask(x, now) != 1 {
+				index := w.plan.index(position)
+				if w.cov.code(index) != codeNone || w.ask(attempt{position: position}, nil, index, now) != 1 {
 					b.Fatal("not asked")
 				}
 				if o.n == burst {

@@ -1,7 +1,6 @@
 package discover
 
 import (
-	"container/heap"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -162,28 +161,6 @@ func TestWindows(t *testing.T) {
 		if len(w) > 256 {
 			t.Errorf("got %d windows", len(w))
 		}
-	}
-}
-
-func TestPutOff(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	start := time.Unix(1e9, 0)
-	var off putOff
-	for i := range uint64(500) {
-		heap.Push(&off, later{position: i * 7 % 500, ready: start.Add(time.Duration(r.IntN(1000)) * time.Millisecond)})
-	}
-	if got := off.first(600); got != 0 {
-		t.Errorf("the first position: got %d, want 0", got)
-	}
-	for last := start; len(off) > 0; {
-		x := heap.Pop(&off).(later)
-		if x.ready.Before(last) {
-			t.Fatalf("got %v after %v", x.ready, last)
-		}
-		last = x.ready
-	}
-	if got := off.first(600); got != 600 {
-		t.Errorf("where none waits: got %d, want 600", got)
 	}
 }
 

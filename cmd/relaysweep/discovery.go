@@ -205,7 +205,7 @@ func (s *sweeping) broke(err error) {
 // engineOptions are for the engine that sweeps from one source.
 func (sc *scanning) engineOptions(from netip.AddrPort) discover.EngineOptions {
 	return discover.EngineOptions{
-		Vantage: sc.s.Vantage, Limiter: sc.limiter, Rates: sc.s.Rates, Timeout: sc.s.Timeout, InFlight: sc.s.InFlight, Source: sc.s.Source, From: from, Hosts: int(sc.scope.Len()),
+		Vantage: sc.s.Vantage, Limiter: sc.limiter, Timeout: sc.s.Timeout, InFlight: sc.s.InFlight, Source: sc.s.Source, From: from,
 		Before: func(t discover.Target, from netip.AddrPort) error { return sc.audit.write(t, from, "handshake") },
 		BeforePositions: func(pass int, from, to uint64) error {
 			return sc.audit.positions(sc.s.Seed, pass, from, to)
