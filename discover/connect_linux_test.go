@@ -182,8 +182,9 @@ func TestConnectTellsTheStatesApartInIPv6(t *testing.T) {
 	}
 }
 
-// A server that takes connections and resets them at once, as TCP wrappers and some firewalls do, is not a closed port.
-func TestConnectTakesAResetAfterTheHandshakeForOpen(t *testing.T) {
+// resetter is a server that takes connections and resets them at once.
+func resetter(t *testing.T) netip.AddrPort {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -200,9 +201,15 @@ func TestConnectTakesAResetAfterTheHandshakeForOpen(t *testing.T) {
 			c.Close()
 		}
 	}()
-	defer func() { l.Close(); <-done }()
+	t.Cleanup(func() { l.Close(); <-done })
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// A server that takes connections and resets them at once, as TCP wrappers and some firewalls do, is not a closed port.
+func TestConnectTakesAResetAfterTheHandshakeForOpen(t *testing.T) {
+	a := resetter(t)
 	for range 300 {
-		if state, reason := connect(l.Addr().(*net.TCPAddr).AddrPort(), netip.AddrPort{}, time.Minute); state != Open {
+		if state, reason := connect(a, netip.AddrPort{}, time.Minute); state != Open {
 			t.Fatalf("got %v, %q, want %v", state, reason, Open)
 		}
 	}

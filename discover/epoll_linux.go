@@ -14,7 +14,6 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
 )
 
 // Epoll is Connect without a goroutine for each handshake: one loop holds them all in a table of slots, and epoll(7)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -107,24 +106,7 @@ func TestOneSlotIsUsedForAllStatesInTurn(t *testing.T) {
 
 // A server that takes connections and resets them at once is open, however late the loop looks.
 func TestEpollTakesAResetAfterTheHandshakeForOpen(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			c.(*net.TCPConn).SetLinger(0)
-			c.Close()
-		}
-	}()
-	defer func() { l.Close(); <-done }()
-	a := l.Addr().(*net.TCPAddr).AddrPort()
+	a := resetter(t)
 	for range 100 {
 		cov := covering(t, a)
 		if sweep(t, &Epoll{Connect: Connect{Limiter: ratelimit.New(ratelimit.Rates{})}}, cov); cov.State(a) != Open {
@@ -190,15 +172,7 @@ func TestEpollFromAnotherSource(t *testing.T) {
 				}
 			}
 			for _, d := range doors {
-				n := 0
-				for _, a := range d.came(t, 6) {
-					if c.want(a) {
-						n++
-					}
-				}
-				if n != 3 {
-					t.Errorf("%v: %d of 6 clients came from %s, want 3: %v", d.addr, n, SourceText(c.from), d.from)
-				}
+				d.halfCameFrom(t, c.from, c.want)
 			}
 			if tries[c.from] < 60 || tries[netip.AddrPort{}] != 60 {
 				t.Errorf("noted before: %v", tries)

@@ -75,6 +75,20 @@ func (d *door) came(t *testing.T, n int) []netip.AddrPort {
 	}
 }
 
+// halfCameFrom holds that of six clients three came from a further source.
+func (d *door) halfCameFrom(t *testing.T, from netip.AddrPort, is func(netip.AddrPort) bool) {
+	t.Helper()
+	n := 0
+	for _, a := range d.came(t, 6) {
+		if is(a) {
+			n++
+		}
+	}
+	if n != 3 {
+		t.Errorf("%v: %d of 6 clients came from %s, want 3: %v", d.addr, n, SourceText(from), d.from)
+	}
+}
+
 // What opens to a further source is tried from the vantage's own once more. Many connections leave from one port, and
 // a second sweep from that port is not kept waiting by what the first one left.
 func TestSweepFromAnotherSource(t *testing.T) {
@@ -126,15 +140,7 @@ func TestSweepFromAnotherSource(t *testing.T) {
 				}
 			}
 			for _, d := range doors {
-				n := 0
-				for _, a := range d.came(t, 6) {
-					if c.want(a) {
-						n++
-					}
-				}
-				if n != 3 {
-					t.Errorf("%v: %d of 6 clients came from %s, want 3: %v", d.addr, n, SourceText(c.from), d.from)
-				}
+				d.halfCameFrom(t, c.from, c.want)
 			}
 			if tries[c.from] < 60 || tries[netip.AddrPort{}] != 60 {
 				t.Errorf("noted before: %v", tries)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -134,7 +135,9 @@ func (o outputs) check() error {
 			continue // a pipe or a device
 		}
 		tmp, err := os.CreateTemp(filepath.Dir(destination(file)), ".relaysweep-*")
-		if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s cannot be written: there is no folder %s", file, filepath.Dir(destination(file)))
+		} else if err != nil {
 			return fmt.Errorf("%s cannot be written: %w", file, err)
 		}
 		tmp.Close()
