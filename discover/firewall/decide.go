@@ -117,8 +117,9 @@ type connection struct {
 	in, out    places
 	untold     bool // out and local are not told yet
 	local      truth
-	translated uint8
-	dnat, snat bool // a step of the kind has decided
+	translated uint8 // bits of Translated that are set
+	perhaps    uint8 // and that may be: it became one of several, which may be what it was
+	dnat, snat bool  // a step of the kind has decided
 	pass       bool
 	hops       []Hop
 	words      []string
@@ -276,7 +277,6 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 	if step.Kind == SNAT {
 		addr, port, bit, own = &c.now.Src, &c.now.SrcPort, 2, c.out
 	}
-	c.translated |= bit
 	from := c.now
 	if len(to.Ports) > 0 {
 		*port = become(*port, to.Ports, to.FromPorts, to.Map)
@@ -307,6 +307,16 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 			w.now.Src = t
 		}
 		w.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: from, To: w.now})
+		was, is := [2]Range{from.Dst, from.DstPort}, [2]Range{w.now.Dst, w.now.DstPort}
+		if step.Kind == SNAT {
+			was, is = [2]Range{from.Src, from.SrcPort}, [2]Range{w.now.Src, w.now.SrcPort}
+		}
+		switch differ(was[:], is[:]) {
+		case yes:
+			w.translated |= bit
+		case maybe:
+			w.perhaps |= bit
+		}
 		if e.Rule.Pass {
 			w.pass = true
 		}
@@ -317,6 +327,21 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		out = append(out, w)
 	}
 	return out
+}
+
+// differ says whether values are others than they were. What stays is the same range.
+func differ(was, is []Range) truth {
+	t := no
+	for i := range was {
+		switch {
+		case was[i] == is[i]:
+		case was[i].Last.less(is[i].First) || is[i].Last.less(was[i].First):
+			return yes
+		default:
+			t = maybe
+		}
+	}
+	return t
 }
 
 // become is what a range of values becomes. In a map each value keeps its place; else any of to may come of it, as one
@@ -387,14 +412,14 @@ func (d *decider) meets(step *Step, c *connection, phase uint8) bool {
 	case Output:
 		return local && phase&(Answer|LaterAnswer) != 0
 	case Postrouting:
-		return !local || phase&(Answer|LaterAnswer) != 0 || step.Kind == SNAT
+		return !local || phase&(Answer|LaterAnswer) != 0
 	}
 	return true
 }
 
 // packet is how a step sees a packet of the connection.
 func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet {
-	p := &packet{phase: phase, in: c.in, out: c.out, translated: c.translated}
+	p := &packet{phase: phase, in: c.in, out: c.out, translated: c.translated, perhaps: c.perhaps}
 	p.numbers[Proto], p.numbers[Family] = Single(Number(6)), Single(Number(6))
 	if v4 := AllIPv4(); v4.holds(c.orig.Src.First) && v4.holds(c.orig.Src.Last) {
 		p.numbers[Family] = Single(Number(4))
@@ -417,6 +442,15 @@ func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet
 	}
 	p.numbers[SrcAddr], p.numbers[DstAddr], p.numbers[SrcPort], p.numbers[DstPort] = h.Src, h.Dst, h.SrcPort, h.DstPort
 	p.srcLocal, p.dstLocal = d.rs.owns(h.Src), d.rs.owns(h.Dst)
+	switch {
+	case step.Hook == Input || step.Hook == Prerouting && step.Kind == Filter: // it leaves by nothing, or nobody knows yet by what
+		p.out = places{{""}}
+	case step.Hook == Output || step.Hook == Postrouting && c.local == yes: // it came in by nothing
+		p.in = places{{""}}
+	}
+	if step.Hook == Output && c.now.Src != c.orig.Src {
+		p.out = d.rs.answers(c.now.Src)
+	}
 	return p
 }
 

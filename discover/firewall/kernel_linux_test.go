@@ -56,7 +56,7 @@ var (
 	labDMZ     = []string{"10.3.0.10", "10.3.0.11", "10.3.0.12", "10.3.0.13", "fd03::10", "fd03::11", "fd03::12", "fd03::13"}
 	labRouter  = []string{"10.1.0.1", "10.2.0.1", "10.3.0.1", "10.8.0.1", "fd01::1", "fd02::1", "fd03::1", "fd08::1"}
 	// labPublic are nobody's: they lead somewhere if the router translates them.
-	labPublic = []string{"10.8.0.2", "10.8.0.3", "10.8.1.4", "fd08::2", "fd08::3", "fd08:1::4"}
+	labPublic = []string{"10.8.0.2", "10.8.0.3", "10.8.1.4", "10.8.2.10", "10.8.2.11", "fd08::2", "fd08::3", "fd08:1::4", "fd08:2::10", "fd08:2::11"}
 	// labListening are the ports where the servers, and the router, answer.
 	labListening = []uint16{20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 465, 466, 587, 588, 2525, 2526, 2527, 2528, 8025}
 )

@@ -102,21 +102,13 @@ func (rs *Ruleset) addressOf(at places, all Range) []Range {
 }
 
 // route tells where a connection goes: to the device itself, or by which interfaces. Where no route tells, it is the
-// only place that it did not come from, or unknown.
+// only place that it did not come from, or unknown; with Others there is always another.
 func (rs *Ruleset) route(c *connection) {
 	c.local = rs.owns(c.now.Dst)
 	if c.local == yes {
 		return
 	}
-	var best *Route
-	for i := range rs.Routes {
-		r := PrefixRange(rs.Routes[i].Prefix)
-		if r.holds(c.now.Dst.First) && r.holds(c.now.Dst.Last) && (best == nil || rs.Routes[i].Prefix.Bits() > best.Prefix.Bits()) &&
-			family(r) == family(c.now.Dst) {
-			best = &rs.Routes[i]
-		}
-	}
-	if best != nil {
+	if best := rs.best(c.now.Dst); best != nil {
 		if c.now.Dst.First == c.now.Dst.Last && c.local == maybe {
 			c.local = no
 		}
@@ -130,6 +122,32 @@ func (rs *Ruleset) route(c *connection) {
 			c.out = append(c.out, names)
 		}
 	}
+	if rs.Others {
+		c.out = append(c.out, []string{"another interface"})
+	}
+}
+
+// best is the route of a destination, if one is told.
+func (rs *Ruleset) best(dst Range) (best *Route) {
+	for i := range rs.Routes {
+		r := PrefixRange(rs.Routes[i].Prefix)
+		if r.holds(dst.First) && r.holds(dst.Last) && (best == nil || rs.Routes[i].Prefix.Bits() > best.Prefix.Bits()) && family(r) == family(dst) {
+			best = &rs.Routes[i]
+		}
+	}
+	return best
+}
+
+// answers are the interfaces that an answer of the device leaves by, to a client whose address is translated: it is
+// routed before that is undone.
+func (rs *Ruleset) answers(dst Range) places {
+	if rs.owns(dst) == yes {
+		return places{{"lo"}}
+	}
+	if best := rs.best(dst); best != nil && rs.owns(dst) == no {
+		return rs.places(best.Out)
+	}
+	return nil
 }
 
 // Connected adds a route for each network that an interface has an address in.
