@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 )
@@ -365,18 +366,18 @@ func family(r Range) Range {
 	return AllIPv6()
 }
 
-// either joins what may happen.
+// either joins what may happen: its answer holds for each of the ways, or for each that is not denied.
 func (d *decider) either(words []string, all ...Decision) Decision {
-	best := 0
 	same := true
 	for i := range all {
-		if all[i].Verdict > all[best].Verdict {
-			best = i
-		}
 		same = same && all[i].Verdict == all[0].Verdict
 	}
-	out := all[best]
-	if same && out.Verdict != Possibly {
+	ways := all
+	if !same {
+		ways = slices.DeleteFunc(slices.Clone(all), func(w Decision) bool { return w.Verdict == Denied })
+	}
+	out := d.joined(ways)
+	if same && all[0].Verdict != Possibly {
 		return out
 	}
 	out.Verdict = Possibly
@@ -385,6 +386,81 @@ func (d *decider) either(words []string, all ...Decision) Decision {
 		out.Words = append(out.Words, o.Words...)
 	}
 	return out
+}
+
+// joined is what several ways have in common, with all lines that decide in one of them. A step that not each way meets
+// has an end that is no line.
+func (d *decider) joined(ways []Decision) Decision {
+	out := ways[0]
+	out.Hops = slices.Clone(out.Hops)
+	at := func(list []Hop, h Hop) int {
+		return slices.IndexFunc(list, func(o Hop) bool { return o.Step == h.Step && o.Packet == h.Packet })
+	}
+	for i := range out.Hops {
+		out.Hops[i].Ends = slices.Clip(out.Hops[i].Ends)
+	}
+	for _, w := range ways[1:] {
+		out.Local = out.Local && w.Local
+		out.Leaves = out.Leaves.hull(w.Leaves)
+		if len(out.Out) == 0 || len(w.Out) == 0 {
+			out.Out = nil
+		} else {
+			out.Out = append(slices.Clip(out.Out), w.Out...)
+			slices.Sort(out.Out)
+			out.Out = slices.Compact(out.Out)
+		}
+		for i := range out.Hops {
+			if h := &out.Hops[i]; at(w.Hops, *h) < 0 {
+				h.add(End{Action: Accept})
+			}
+		}
+		for _, h := range w.Hops {
+			i := at(out.Hops, h)
+			if i < 0 {
+				h.Ends = slices.Clip(h.Ends)
+				h.add(End{Action: Accept})
+				out.Hops = append(out.Hops, h)
+				continue
+			}
+			o := &out.Hops[i]
+			for _, e := range h.Ends {
+				o.add(e)
+			}
+			o.From, o.To = o.From.hull(h.From), o.To.hull(h.To)
+		}
+	}
+	place := func(h Hop) int {
+		for i := range d.rs.Steps {
+			if &d.rs.Steps[i] == h.Step {
+				return i
+			}
+		}
+		return 0
+	}
+	slices.SortStableFunc(out.Hops, func(a, b Hop) int { return cmp.Or(cmp.Compare(a.Packet, b.Packet), place(a)-place(b)) })
+	return out
+}
+
+func (h *Hop) add(e End) {
+	if !slices.Contains(h.Ends, e) {
+		h.Ends = append(h.Ends, e)
+	}
+}
+
+// hull is what holds both flows.
+func (f Flow) hull(g Flow) Flow {
+	f.Src, f.Dst, f.SrcPort, f.DstPort = f.Src.hull(g.Src), f.Dst.hull(g.Dst), f.SrcPort.hull(g.SrcPort), f.DstPort.hull(g.DstPort)
+	return f
+}
+
+func (r Range) hull(s Range) Range {
+	if s.First.less(r.First) {
+		r.First = s.First
+	}
+	if r.Last.less(s.Last) {
+		r.Last = s.Last
+	}
+	return r
 }
 
 func (d *decider) end(c connection, v Verdict) Decision {

@@ -259,11 +259,11 @@ func (g *tableGenerator) matches(n int, must string) string {
 			}
 		case 4:
 			if (g.base == "" && g.table != "nat" || g.base == "PREROUTING" || g.base == "INPUT" || g.base == "FORWARD") && once("-i") {
-				base = append(base, not()+"-i "+pick(r, "wan0", "lan0", "dmz0", "wan+", "+", "eth7"))
+				base = append(base, pick(r, "-i +", not()+"-i "+pick(r, "wan0", "lan0", "dmz0", "wan+", "eth7"))) // iptables-legacy-save does not show "! -i +"
 			}
 		case 5:
 			if (g.base == "" && g.table != "nat" || g.base == "POSTROUTING" || g.base == "OUTPUT" || g.base == "FORWARD") && once("-o") {
-				base = append(base, not()+"-o "+pick(r, "wan0", "lan0", "dmz0", "lan+", "+"))
+				base = append(base, pick(r, "-o +", not()+"-o "+pick(r, "wan0", "lan0", "dmz0", "lan+")))
 			}
 		case 6, 7:
 			if once("port") {
@@ -409,6 +409,9 @@ func (g *tableGenerator) snat(chain string) string {
 	span := "10.8.9.4-10.8.9.7"
 	if g.six {
 		to, span = []string{"fd08:9::9", "fd01::1", "fd02::1", "fd08::1"}, "fd08:9::4-fd08:9::7"
+	}
+	if chain == "INPUT" { // not its own: it would answer to itself
+		to = to[:1]
 	}
 	switch n := r.IntN(9); {
 	case n < 3:

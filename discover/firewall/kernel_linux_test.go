@@ -652,17 +652,13 @@ func (w *world) connect(flows []labFlow, timeout time.Duration) ([]labSeen, erro
 	left := 0
 	for i, f := range flows {
 		fd, err := dial(f)
-		if err == nil || errors.Is(err, unix.EINPROGRESS) {
+		if err == nil {
 			polls[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLOUT}
 			left++
 			defer unix.Close(fd)
 			continue
 		}
-		polls[i].Fd = -1
-		if fd < 0 {
-			return nil, fmt.Errorf("%v: %w", f, err)
-		}
-		unix.Close(fd)
+		return nil, fmt.Errorf("%v: %w", f, err)
 	}
 	for end := time.Now().Add(timeout); left > 0 && time.Now().Before(end); {
 		n, err := unix.Poll(polls, int(time.Until(end).Milliseconds())+1)
@@ -710,7 +706,7 @@ func unmapped(s string) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// dial begins a connection. It returns a socket together with what connect says.
+// dial begins a connection.
 func dial(f labFlow) (int, error) {
 	address := func(a netip.AddrPort) unix.Sockaddr {
 		if a.Addr().Is4() {
@@ -734,7 +730,11 @@ func dial(f labFlow) (int, error) {
 		unix.Close(fd)
 		return -1, err
 	}
-	return fd, unix.Connect(fd, address(f.dst))
+	if err := unix.Connect(fd, address(f.dst)); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 // The harness itself: without rules everything is let through, and who says otherwise is told so.
