@@ -18,11 +18,11 @@ type ipset struct {
 	// groups are the elements: those that have all but the first of their kinds alike are one.
 	groups []*setGroup
 	keys   map[string]*setGroup
-	nets   []setNet // of a set of networks alone, where a longer prefix may be an exception
 }
 
 type setGroup struct {
 	first []Range   // of the first kind
+	nets  []setNet  // instead of it, where the first kind is a network: a longer prefix may be an exception
 	rest  []setPart // of the others; of all, where the first is no range
 }
 
@@ -85,7 +85,7 @@ func (t *tableReader) set(where Place, line string) {
 			s.words = []string{"set " + clean(s.name, 60) + " with more elements than are read"}
 			return
 		}
-		if !s.add(words[2], slices.Contains(words[3:], "nomatch")) {
+		if !s.add(words[2], slices.Contains(words[3:], "nomatch"), slices.Contains(words[3:], "wildcard")) {
 			t.rs.note(where, "an element of set %s that is not understood: %s", clean(s.name, 60), clean(words[2], 60))
 			s.words = append(s.words[:0:0], "set "+clean(s.name, 60)+" with "+clean(words[2], 60))
 		}
@@ -95,7 +95,7 @@ func (t *tableReader) set(where Place, line string) {
 }
 
 // add reads an element. It reports false if it is not understood.
-func (s *ipset) add(text string, not bool) bool {
+func (s *ipset) add(text string, not, wild bool) bool {
 	if s.kinds[0] == "set" {
 		s.members = append(s.members, text)
 		return true
@@ -110,17 +110,12 @@ func (s *ipset) add(text string, not bool) bool {
 		if !ok {
 			return false
 		}
+		if s.kinds[i] == "iface" && wild {
+			p.name += "*"
+		}
 		parts = append(parts, p)
 	}
-	if len(parts) == 1 && s.kinds[0] == "net" {
-		for _, r := range parts[0].ranges {
-			for _, prefix := range r.Prefixes() {
-				s.nets = append(s.nets, setNet{prefix, not})
-			}
-		}
-		return true
-	}
-	if not {
+	if not && s.kinds[0] != "net" {
 		return false
 	}
 	if first := parts[0]; first.word != "" || first.name != "" || first.proto != 0 {
@@ -134,7 +129,15 @@ func (s *ipset) add(text string, not bool) bool {
 		s.keys[key] = g
 		s.groups = append(s.groups, g)
 	}
-	g.first = append(g.first, parts[0].ranges...)
+	if s.kinds[0] != "net" {
+		g.first = append(g.first, parts[0].ranges...)
+		return true
+	}
+	for _, r := range parts[0].ranges {
+		for _, prefix := range r.Prefixes() {
+			g.nets = append(g.nets, setNet{prefix, not})
+		}
+	}
 	return true
 }
 
@@ -181,34 +184,62 @@ func (s *ipset) part(kind, text string) (setPart, bool) {
 	return setPart{}, false
 }
 
-// addrs are the networks of a set of them: of those that an address lies in, the longest counts.
-func (s *ipset) addrs() []Range {
-	nets := slices.Clone(s.nets)
-	slices.SortFunc(nets, func(a, b setNet) int {
-		if a.not != b.not && a.prefix.Bits() == b.prefix.Bits() {
-			if a.not {
-				return 1
-			}
+// byLength sorts longer prefixes first, and exceptions before others.
+func byLength(a, b setNet) int {
+	if a.not != b.not && a.prefix.Bits() == b.prefix.Bits() {
+		if a.not {
 			return -1
 		}
-		return a.prefix.Bits() - b.prefix.Bits()
-	})
-	var out []Range
-	for len(nets) > 0 {
-		n := 0
-		for n < len(nets) && nets[n].prefix.Bits() == nets[0].prefix.Bits() && nets[n].not == nets[0].not {
-			n++
+		return 1
+	}
+	return b.prefix.Bits() - a.prefix.Bits()
+}
+
+// addrs are the addresses of each group of networks. Of the networks of a group that an address lies in, the longest
+// counts. With interfaces it is the longest of the whole set, whatever its interface (ip_set_hash_netiface.c).
+func (s *ipset) addrs() [][]Range {
+	type entry struct {
+		setNet
+		group int
+	}
+	out := make([][]Range, len(s.groups))
+	settle := func(list []entry) {
+		slices.SortFunc(list, func(a, b entry) int { return byLength(a.setNet, b.setNet) })
+		var covered []Range
+		for len(list) > 0 {
+			n := 0
+			for n < len(list) && list[n].prefix.Bits() == list[0].prefix.Bits() {
+				n++
+			}
+			batch := make(map[int][]Range)
+			all := covered
+			for _, e := range list[:n] {
+				r := PrefixRange(e.prefix)
+				all = append(all, r)
+				if !e.not {
+					batch[e.group] = append(batch[e.group], r)
+				}
+			}
+			for g, ranges := range batch {
+				out[g] = append(out[g], Without(Merge(ranges), covered)...)
+			}
+			covered = Merge(all)
+			list = list[n:]
 		}
-		var batch []Range
-		for _, m := range nets[:n] {
-			batch = append(batch, PrefixRange(m.prefix))
+	}
+	var list []entry
+	for g, group := range s.groups {
+		for _, n := range group.nets {
+			list = append(list, entry{n, g})
 		}
-		if batch = Merge(batch); nets[0].not {
-			out = Without(out, batch)
-		} else {
-			out = Merge(append(out, batch...))
+		if s.kinds[len(s.kinds)-1] != "iface" {
+			settle(list)
+			list = list[:0]
 		}
-		nets = nets[n:]
+	}
+	settle(list)
+	for g := range out {
+		out[g] = Merge(out[g])
 	}
 	return out
 }
@@ -253,14 +284,19 @@ func (p *tableRule) setMatches(s *ipset, sides []string, lists bool) (out []Matc
 	if len(sides) < len(s.kinds) || s.family != 0 && s.family != p.section.family {
 		return out
 	}
-	if len(s.nets) > 0 {
-		return append(out, Match{s.term("net", sides[0], setPart{ranges: s.addrs()})})
+	var addrs [][]Range
+	if s.kinds[0] == "net" {
+		addrs = s.addrs()
 	}
-	for _, g := range s.groups {
+	for n, g := range s.groups {
 		var m Match
+		first := g.first
+		if addrs != nil {
+			first = addrs[n]
+		}
 		kinds, at := s.kinds, sides
 		if len(g.rest) < len(s.kinds) {
-			m = append(m, s.term(kinds[0], at[0], setPart{ranges: Merge(g.first)}))
+			m = append(m, s.term(kinds[0], at[0], setPart{ranges: Merge(first)}))
 			kinds, at = kinds[1:], at[1:]
 		}
 		for i, part := range g.rest {

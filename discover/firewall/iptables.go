@@ -30,23 +30,25 @@ var tableHooks = []struct {
 	table, chain string
 	kind         Kind
 	hook         Hook
+	nft          bool // where iptables-nft has it: it gives the table security a later priority than the kernel's tables have
 }{
-	{"raw", "PREROUTING", Filter, Prerouting},
-	{"mangle", "PREROUTING", Filter, Prerouting},
-	{"raw", "OUTPUT", Filter, Output},
-	{"mangle", "OUTPUT", Filter, Output},
-	{"nat", "PREROUTING", DNAT, Prerouting},
-	{"mangle", "INPUT", Filter, Input},
-	{"mangle", "FORWARD", Filter, Forward},
-	{"filter", "INPUT", Filter, Input},
-	{"filter", "FORWARD", Filter, Forward},
-	{"security", "INPUT", Filter, Input},
-	{"security", "FORWARD", Filter, Forward},
-	{"filter", "OUTPUT", Filter, Output},
-	{"security", "OUTPUT", Filter, Output},
-	{"mangle", "POSTROUTING", Filter, Postrouting},
-	{"nat", "INPUT", SNAT, Input},
-	{"nat", "POSTROUTING", SNAT, Postrouting},
+	{"raw", "PREROUTING", Filter, Prerouting, false},
+	{"mangle", "PREROUTING", Filter, Prerouting, false},
+	{"raw", "OUTPUT", Filter, Output, false},
+	{"mangle", "OUTPUT", Filter, Output, false},
+	{"nat", "PREROUTING", DNAT, Prerouting, false},
+	{"mangle", "INPUT", Filter, Input, false},
+	{"mangle", "FORWARD", Filter, Forward, false},
+	{"filter", "INPUT", Filter, Input, false},
+	{"filter", "FORWARD", Filter, Forward, false},
+	{"security", "INPUT", Filter, Input, false},
+	{"security", "FORWARD", Filter, Forward, false},
+	{"filter", "OUTPUT", Filter, Output, false},
+	{"security", "OUTPUT", Filter, Output, false},
+	{"mangle", "POSTROUTING", Filter, Postrouting, false},
+	{"nat", "INPUT", SNAT, Input, false},
+	{"security", "INPUT", Filter, Input, true},
+	{"nat", "POSTROUTING", SNAT, Postrouting, false},
 }
 
 var tableNames = []string{"raw", "mangle", "nat", "filter", "security"}
@@ -300,7 +302,7 @@ func (t *tableReader) steps() {
 	}
 	for _, h := range tableHooks {
 		for _, s := range t.all {
-			if c := s.chains[h.chain]; c != nil && s.table == h.table {
+			if c := s.chains[h.chain]; c != nil && s.table == h.table && (h.table != "security" || h.chain != "INPUT" || h.nft == (s.backend == "nft")) {
 				if c.Policy == Return { // a built-in chain has a policy; this one was not told
 					c.Policy, c.PolicyText = Uncertain, "policy not in the export"
 				}

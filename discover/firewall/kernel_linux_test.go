@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -278,12 +279,11 @@ func (w *world) try(l judged, rnd *rand.Rand, flows []labFlow, score *labScore) 
 				if err != nil {
 					return err.Error()
 				}
-				s, err := w.connect([]labFlow{f}, 300*time.Millisecond)
-				if err != nil {
-					return err.Error()
-				}
-				end, endText, err := export()
-				if err != nil {
+				var end *Ruleset
+				var endText string
+				var exportErr error
+				s, err := w.connect([]labFlow{f}, 300*time.Millisecond, func() { end, endText, exportErr = export() })
+				if err := errors.Join(err, exportErr); err != nil {
 					return err.Error()
 				}
 				if _, wrong = counted(d, start, end); wrong == "" {
@@ -643,19 +643,31 @@ func (w *world) forget() {
 	}
 }
 
-// connect tries flows, all at once.
-func (w *world) connect(flows []labFlow, timeout time.Duration) ([]labSeen, error) {
+// connect tries flows, all at once. Then, while they are open still and no reset is sent, it calls the functions.
+func (w *world) connect(flows []labFlow, timeout time.Duration, then ...func()) ([]labSeen, error) {
 	enter(w.client)
 	out := make([]labSeen, len(flows))
 	polls := make([]unix.PollFd, len(flows))
 	got := make([][]byte, len(flows))
 	left := 0
+	open := make([]int, len(flows))
+	hangUp := func(which func(i int) bool) {
+		syscall.ForkLock.RLock() // a command that is being started has a copy, and what has one is not closed
+		defer syscall.ForkLock.RUnlock()
+		for i, fd := range open {
+			if fd > 0 && which(i) {
+				unix.Close(fd)
+				open[i] = 0
+			}
+		}
+	}
+	defer hangUp(func(int) bool { return true })
 	for i, f := range flows {
 		fd, err := dial(f)
 		if err == nil {
 			polls[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLOUT}
 			left++
-			defer unix.Close(fd)
+			open[i] = fd
 			continue
 		}
 		return nil, fmt.Errorf("%v: %w", f, err)
@@ -697,6 +709,10 @@ func (w *world) connect(flows []labFlow, timeout time.Duration) ([]labSeen, erro
 				left--
 			}
 		}
+	}
+	hangUp(func(i int) bool { return polls[i].Events == unix.POLLOUT }) // else they ask again, a second later
+	for _, f := range then {
+		f()
 	}
 	return out, nil
 }
