@@ -74,26 +74,17 @@ type End struct {
 // Decide follows a connection through the device: its first packet, and where steps are not stateful the answer and what
 // follows as well.
 func (rs *Ruleset) Decide(f Flow) Decision {
-	d := decider{rs: rs, budget: 1 << 22}
-	return d.decide(f)
+	return rs.Decider().Decide(f)
+}
+
+// Decide follows a connection through the device.
+func (d *Decider) Decide(f Flow) Decision {
+	return (&decider{Decider: d, budget: 1 << 22}).decide(f)
 }
 
 func (d *decider) decide(f Flow) Decision {
 	rs := d.rs
-	for i := range rs.Steps {
-		switch rs.Steps[i].Kind {
-		case DNAT:
-			d.behindDNAT = i + 1
-		case SNAT:
-			if d.firstSNAT == 0 {
-				d.firstSNAT = i + 1
-			}
-		}
-		if h := rs.Steps[i].Hook; h == Input || h == Forward {
-			d.hooked = true
-		}
-	}
-	c := connection{orig: f, now: f, in: rs.places(f.In), untold: true}
+	c := connection{orig: f, now: f, in: d.places(f.In), untold: true}
 	got := d.run(0, c)
 	got.Device = rs.Device
 	slices.Sort(got.Words)
@@ -103,13 +94,10 @@ func (d *decider) decide(f Flow) Decision {
 
 // decider follows one connection.
 type decider struct {
-	rs         *Ruleset
-	behindDNAT int // index of the step behind the last DNAT step
-	firstSNAT  int // index of the first SNAT step, plus 1; 0: none
-	hooked     bool
-	budget     int // rules that may still be looked at: jumps can multiply them without end
-	forks      int
-	every      bool // hops are kept of every packet, not of the first and those that are lost alone
+	*Decider
+	budget int // rules that may still be looked at: jumps can multiply them without end
+	forks  int
+	every  bool // hops are kept of every packet, not of the first and those that are lost alone
 }
 
 // connection is the state of a connection between two steps.
@@ -132,7 +120,7 @@ func (d *decider) run(at int, c connection) Decision {
 	for ; at < len(d.rs.Steps); at++ {
 		if c.untold && at >= d.behindDNAT {
 			c.untold = false
-			d.rs.route(&c)
+			d.route(&c)
 			if d.hooked && c.local == maybe {
 				through, local := c, c
 				through.local, local.local = no, yes
@@ -165,7 +153,7 @@ func (d *decider) run(at int, c connection) Decision {
 		}
 	}
 	if c.untold {
-		d.rs.route(&c)
+		d.route(&c)
 	}
 	for _, phase := range []uint8{Answer, Later, LaterAnswer} {
 		if d.follow(&c, phase) {
@@ -322,7 +310,7 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 			w.pass = true
 		}
 		if to.Interface && step.Kind == DNAT {
-			d.rs.route(&w)
+			d.route(&w)
 			w.local = yes
 		}
 		out = append(out, w)
@@ -517,7 +505,7 @@ func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet
 		}
 	}
 	p.numbers[SrcAddr], p.numbers[DstAddr], p.numbers[SrcPort], p.numbers[DstPort] = h.Src, h.Dst, h.SrcPort, h.DstPort
-	p.srcLocal, p.dstLocal = d.rs.owns(h.Src), d.rs.owns(h.Dst)
+	p.srcLocal, p.dstLocal = d.owns(h.Src), d.owns(h.Dst)
 	switch {
 	case step.Hook == Input || step.Hook == Prerouting && step.Kind == Filter: // it leaves by nothing, or nobody knows yet by what
 		p.out = places{{""}}
@@ -525,7 +513,7 @@ func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet
 		p.in = places{{""}}
 	}
 	if step.Hook == Output && c.now.Src != c.orig.Src {
-		p.out = d.rs.answers(c.now.Src)
+		p.out = d.answers(c.now.Src)
 	}
 	return p
 }
@@ -610,7 +598,7 @@ func (w *walk) chain(c *Chain, from []*Chain) truth {
 		}
 		return maybe
 	}
-	for _, r := range c.Rules {
+	for r := range w.rules(c, w.p) {
 		t := w.matched(r)
 		if t == no || r.Action == Continue {
 			continue
@@ -651,7 +639,7 @@ func (w *walk) chain(c *Chain, from []*Chain) truth {
 // last goes through the one chain of a step whose last match decides.
 func (w *walk) last(c *Chain) {
 	candidates := []End{{c, nil, c.Policy}}
-	for _, r := range c.Rules {
+	for r := range w.rules(c, w.p) {
 		t := w.matched(r)
 		if t == no || r.Action == Continue {
 			continue

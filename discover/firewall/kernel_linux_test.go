@@ -112,8 +112,6 @@ func only6(list []string, six bool) (out []string) {
 	return out
 }
 
-func pick[T any](rnd *rand.Rand, list ...T) T { return list[rnd.IntN(len(list))] }
-
 // labFlows are random connections. No two of 64,000 share a source port, so that no state of one is another's.
 func labFlows(rnd *rand.Rand, ruleset, n int) (out []labFlow) {
 	for i := range n {
@@ -239,67 +237,82 @@ func (w *world) try(l judged, rnd *rand.Rand, flows []labFlow, score *labScore) 
 	if len(before.Notes) > 0 {
 		return fmt.Sprintf("%v was not understood\n%s", before.Notes, text)
 	}
-	seen, err := w.connect(flows, 300*time.Millisecond)
-	if err != nil {
-		return err.Error()
-	}
-	after, afterText, err := export()
-	if err != nil {
-		return err.Error()
-	}
-	score.rulesets.Add(1)
-	alone := 2 // flows that are tried alone, so that it is known whose packets move a counter
-	for i, f := range flows {
+	// alone tries one flow, so that it is known whose packets move a counter.
+	start := before
+	alone := func(f labFlow, timeout time.Duration) (string, error) {
+		var end *Ruleset
+		var exportErr error
+		s, err := w.connect([]labFlow{f}, timeout, func() { end, text, exportErr = export() })
+		if err := errors.Join(err, exportErr); err != nil {
+			return "", err
+		}
 		d := before.Decide(f.flow())
-		wrong := compare(d, f, seen[i])
-		for range 2 { // busy machines lose time, and a silent drop is told by time alone
-			if wrong == "" {
-				break
+		wrong := compare(d, f, s[0])
+		if wrong == "" && d.Verdict != Possibly {
+			_, wrong = counted(d, start, end)
+			if wrong == "" && !rejects(d) {
+				wrong = beside(start, end, f.flow())
 			}
+		}
+		start = end
+		return wrong, nil
+	}
+	// again tries one flow until the kernel agrees: busy machines lose time, and a silent drop is told by time alone.
+	again := func(f labFlow, wrong string) (string, error) {
+		for range 2 {
 			score.again.Add(1)
 			time.Sleep(1200 * time.Millisecond) // until servers forget what was half open
 			w.forget()
-			s, err := w.connect([]labFlow{f}, time.Second)
-			if err != nil {
-				return err.Error()
+			if start, _, err = export(); err != nil {
+				return "", err
 			}
-			wrong = compare(d, f, s[0])
-		}
-		if wrong == "" {
-			var n int
-			n, wrong = counted(d, before, after)
-			score.counters.Add(int64(n))
-		}
-		if alone > 0 && wrong == "" && d.Verdict != Possibly && !rejects(d) {
-			alone--
-			score.alone.Add(1)
-			for range 3 {
-				w.forget()
-				start, _, err := export()
-				if err != nil {
-					return err.Error()
-				}
-				var end *Ruleset
-				var endText string
-				var exportErr error
-				s, err := w.connect([]labFlow{f}, 300*time.Millisecond, func() { end, endText, exportErr = export() })
-				if err := errors.Join(err, exportErr); err != nil {
-					return err.Error()
-				}
-				if _, wrong = counted(d, start, end); wrong == "" {
-					wrong = beside(start, end, f.flow())
-				}
-				if wrong == "" {
-					wrong = compare(d, f, s[0])
-				}
-				if wrong == "" {
-					break
-				}
-				afterText = endText
+			if wrong, err = alone(f, time.Second); err != nil || wrong == "" {
+				break
 			}
 		}
+		return wrong, err
+	}
+	const loners = 2
+	for _, f := range flows[:loners] {
+		wrong, err := alone(f, 300*time.Millisecond)
 		if wrong != "" {
-			return fmt.Sprintf("%v: %s\nDecide: %s %q\n%s\nafter it:\n%s", f, wrong, shown(d, f.src, f.dst), d.Words, text, afterText)
+			wrong, err = again(f, wrong)
+		}
+		if err != nil {
+			return err.Error()
+		}
+		if d := before.Decide(f.flow()); wrong != "" {
+			return fmt.Sprintf("%v: %s\nDecide: %s %q\nafter it:\n%s", f, wrong, shown(d, f.src, f.dst), d.Words, text)
+		}
+		score.alone.Add(1)
+	}
+	seen, err := w.connect(flows[loners:], 300*time.Millisecond)
+	if err != nil {
+		return err.Error()
+	}
+	after, _, err := export()
+	if err != nil {
+		return err.Error()
+	}
+	batch := start
+	score.rulesets.Add(1)
+	for i, f := range flows {
+		d := before.Decide(f.flow())
+		if i >= loners {
+			wrong := compare(d, f, seen[i-loners])
+			if wrong == "" {
+				var n int
+				n, wrong = counted(d, batch, after)
+				score.counters.Add(int64(n))
+			}
+			if wrong != "" {
+				if wrong, err = again(f, wrong); err != nil {
+					return err.Error()
+				}
+			}
+			if wrong != "" {
+				return fmt.Sprintf("%v: %s\nDecide: %s %q\nafter it:\n%s", f, wrong, shown(d, f.src, f.dst), d.Words, text)
+			}
 		}
 		switch d.Verdict {
 		case Permitted:
@@ -400,7 +413,7 @@ func rejects(d Decision) bool {
 // beside returns a rule that ends the way of a packet, and moved, though no packet of the flow ends there.
 func beside(before, after *Ruleset, f Flow) string {
 	may := make(map[*Rule]bool)
-	d := decider{rs: before, budget: 1 << 22, every: true}
+	d := decider{Decider: before.Decider(), budget: 1 << 22, every: true}
 	for _, h := range d.decide(f).Hops {
 		for _, e := range h.Ends {
 			may[e.Rule] = true
