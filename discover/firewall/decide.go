@@ -113,6 +113,9 @@ type connection struct {
 	hops       []Hop
 	words      []string
 	unsure     bool
+	// blind: something not modelled came before the connection was known (notrack, a queue): states and translations may
+	// not be what they seem, so that not even a drop is sure.
+	blind bool
 }
 
 // run goes on from a step to the end.
@@ -208,6 +211,7 @@ func (d *decider) filtered(c *connection, step *Step, phase uint8, ends []End, w
 	}
 	if stops && (lets || unsure) || unsure {
 		c.unsure = true
+		c.blind = c.blind || unsure && (step.Hook == Prerouting || step.Hook == Output)
 		c.words = append(slices.Clip(c.words), words...)
 	}
 	return stops && !lets && !unsure
@@ -216,7 +220,14 @@ func (d *decider) filtered(c *connection, step *Step, phase uint8, ends []End, w
 // translate does what a NAT step says. Where several ends are possible it follows each, and returns what comes of them.
 func (d *decider) translate(at int, c *connection, ends []End, words []string) (Decision, bool) {
 	var ways []connection
+	var all []Decision
 	for _, e := range ends {
+		if e.Action == Drop || e.Action == Reject {
+			lost := *c
+			lost.hops = append(slices.Clip(c.hops), Hop{Step: &d.rs.Steps[at], Ends: []End{e}, Packet: First, From: c.now, To: c.now})
+			all = append(all, d.end(lost, Denied))
+			continue
+		}
 		ways = append(ways, d.translated(at, *c, e)...)
 	}
 	if len(ways) == 1 && len(ends) == 1 {
@@ -227,7 +238,6 @@ func (d *decider) translate(at int, c *connection, ends []End, words []string) (
 		c.unsure, c.words = true, append(slices.Clip(c.words), "more ways to translate than can be followed")
 		return d.end(*c, Possibly), true
 	}
-	var all []Decision
 	for _, w := range ways {
 		all = append(all, d.run(at+1, w))
 	}
@@ -249,11 +259,19 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		set(&c)
 		c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now, To: c.now})
 		return []connection{c}
-	case Drop, Reject, Uncertain:
+	case Uncertain: // it may become anything
 		c.unsure = true
 		if e.Rule != nil {
 			c.words = append(slices.Clip(c.words), e.Rule.Words...)
 		}
+		set(&c)
+		c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now})
+		if any := Ports(0, 65535); step.Kind == DNAT {
+			c.now.Dst, c.now.DstPort, c.perhaps = family(c.now.Dst), any, c.perhaps|1
+		} else {
+			c.now.Src, c.now.SrcPort, c.perhaps = family(c.now.Src), any, c.perhaps|2
+		}
+		c.hops[len(c.hops)-1].To = c.now
 		return []connection{c}
 	case Translate:
 	default:
@@ -452,6 +470,9 @@ func (r Range) hull(s Range) Range {
 }
 
 func (d *decider) end(c connection, v Verdict) Decision {
+	if v == Denied && c.blind {
+		v = Possibly
+	}
 	out := Decision{Verdict: v, Hops: c.hops, Local: c.local == yes, Leaves: c.now}
 	out.Leaves.In = ""
 	if v == Possibly {
