@@ -50,6 +50,9 @@ type Decision struct {
 	Leaves Flow
 	// Out lists the interfaces that it may leave by; empty: not known.
 	Out []string
+	// Elsewhere: the device knows where networks lie, and would not carry the connection on: it goes to none of them, or
+	// back where it came from.
+	Elsewhere bool
 }
 
 // Hop is one step that decided something.
@@ -111,6 +114,7 @@ type connection struct {
 	in, out    places
 	untold     bool // out and local are not told yet
 	local      truth
+	elsewhere  bool // as Decision has it
 	translated uint8
 	dnat, snat bool // a step of the kind has decided
 	pass       bool
@@ -357,6 +361,9 @@ func (d *decider) either(words []string, all ...Decision) Decision {
 }
 
 func (d *decider) end(c connection, v Verdict) Decision {
+	if c.untold {
+		d.rs.route(&c)
+	}
 	out := Decision{Verdict: v, Hops: c.hops, Local: c.local == yes, Leaves: c.now}
 	out.Leaves.In = ""
 	if v == Possibly {
@@ -365,6 +372,7 @@ func (d *decider) end(c connection, v Verdict) Decision {
 	for _, p := range c.out {
 		out.Out = append(out.Out, p[0])
 	}
+	out.Elsewhere = !out.Local && !c.dnat && c.elsewhere
 	return out
 }
 

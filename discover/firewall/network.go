@@ -121,8 +121,10 @@ func (rs *Ruleset) route(c *connection) {
 			c.local = no
 		}
 		c.out = rs.places(best.Out)
+		c.elsewhere = samePlaces(c.out, c.in)
 		return
 	}
+	c.elsewhere = len(rs.Routes) > 0
 	c.out = nil
 	for i := range rs.Interfaces {
 		names := rs.Interfaces[i].names()
@@ -130,6 +132,19 @@ func (rs *Ruleset) route(c *connection) {
 			c.out = append(c.out, names)
 		}
 	}
+}
+
+// samePlaces reports whether packets leave by where they came in.
+func samePlaces(out, in places) bool {
+	if len(out) == 0 || len(out) != len(in) {
+		return false
+	}
+	for i := range out {
+		if out[i][0] != in[i][0] {
+			return false
+		}
+	}
+	return true
 }
 
 // Connected adds a route for each network that an interface has an address in.
