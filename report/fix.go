@@ -386,10 +386,11 @@ func firewallSteps(l Lang, e *Entry, s *Scan, inside bool) []string {
 // makes strangers look like its own network.
 func translated(l Lang, e *Entry, inside bool) []string {
 	f := &e.Finding
-	seen, err := netip.ParseAddr(strings.Trim(f.SeenAs, "[]"))
-	ours, err2 := netip.ParseAddr(f.LocalAddr)
+	seen, elsewhere := e.seenElsewhere()
+	_, err := netip.ParseAddr(e.seenAs())
 	switch {
-	case err == nil && err2 == nil && seen.Unmap() != ours.Unmap():
+	case elsewhere:
+		ours, _ := netip.ParseAddr(f.LocalAddr)
 		s := seenElse.with(l, seen, ours)
 		if seen.IsPrivate() || seen.IsLoopback() {
 			s += seenPrivate.with(l, seen)

@@ -284,7 +284,7 @@ func findingFacts(e *Entry) []webFact {
 		add("CPE", raw(s.CPE23))
 		add("Support until", raw(s.EndOfLife))
 	}
-	add("Seen as", raw(f.SeenAs))
+	add("Seen as", raw(e.seenAs()))
 	add("Reached from", raw(f.Source))
 	add("Before the greeting", raw(f.Behind))
 	if home := firstHome(f); home != nil {

@@ -5,8 +5,9 @@
 // what was in scope, what was looked at, what was not and why; every finding; what the scan leaves open.
 //
 //	findings ──┐
-//	coverage ──┼─► New ─► Report ─► WriteTable · WriteJSONL · WriteCSV · WriteHTML · WriteNmapXML
-//	deliveries ┘
+//	coverage ──┤
+//	deliveries ┼─► New ─► Report ─► WriteTable · WriteJSONL · WriteCSV · WriteHTML · WriteNmapXML
+//	rules ─────┘
 //
 // Greetings, names and replies come from strangers. Every renderer shows their control bytes escaped.
 package report
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"relaysweep/discover"
+	"relaysweep/discover/firewall"
 	"relaysweep/probe"
 )
 
@@ -78,6 +80,7 @@ type Input struct {
 	Findings   []probe.Finding
 	Coverage   []discover.CoverageRow
 	Deliveries []probe.Delivery
+	Rules      *Rules // nil: none were read
 }
 
 // Report is a scan, judged. Its fields are not changed by the renderers.
@@ -87,6 +90,7 @@ type Report struct {
 	Coverage  []discover.CoverageRow
 	Arrivals  []Arrival        // deliveries that an attempt of this scan sent, in order of arrival
 	Unmatched []probe.Delivery // deliveries that no attempt of this scan sent, in order of arrival
+	Rules     *Reconciliation  // nil: no rules were read
 	Totals    Totals
 	Open      []string // what the scan leaves open, in sentences
 }
@@ -103,6 +107,8 @@ type Entry struct {
 	Weak     []string // faults beside relaying: old TLS, passwords in clear text, a version out of support
 	Bounces  []probe.Delivery
 	Fix      Fix
+	Way      *firewall.Way // what the rules say of the connection; nil: none were read for its vantage
+	Openings []Line        // the lines that let it through, or that deny it
 
 	tries []try // of the finding's attempts: judging one takes a while, so it is done once
 }
@@ -128,6 +134,7 @@ func New(in Input) *Report {
 	r.Arrivals, r.Unmatched, bounces = join(findings, in.Deliveries)
 	r.Entries = make([]Entry, len(findings))
 	inParallel(len(findings), func(i int) { r.Entries[i] = r.judge(findings[i], bounces[i]) })
+	r.explain(in.Rules)
 	slices.SortStableFunc(r.Entries, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.Verdict, a.Verdict), byEndpoint(a, b))
 	})
