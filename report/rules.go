@@ -256,8 +256,8 @@ func (r *Report) reconcile(in *Rules, rec *Reconciliation, seen map[netip.AddrPo
 			continue
 		}
 		if len(list) == maxReconciled {
-			rec.Left++
-			continue
+			rec.Left = tally(r.Coverage).Targets - uint64(len(list)+len(seen))
+			break
 		}
 		list = append(list, target{a, s})
 	}

@@ -66,12 +66,17 @@ type config struct {
 	Vectors    []string       `yaml:"vectors"`
 	VectorRows []probe.Vector `yaml:"vector_rows"`
 	RecogDir   string         `yaml:"recog_dir"`
-	// Read, and not used by this version.
+	// Firewalls on the way to the targets, nearest first.
 	Rules []struct {
-		Device string              `yaml:"device"`
-		File   string              `yaml:"file"`
-		Zones  map[string][]string `yaml:"zones"`
+		Device    string              `yaml:"device"`
+		File      string              `yaml:"file"`
+		Files     []string            `yaml:"files"`     // more of them: IPv6, sets, the cloud's parts
+		Zones     map[string][]string `yaml:"zones"`     // interfaces of each zone
+		Networks  map[string][]string `yaml:"networks"`  // what lies behind each zone
+		Addresses []string            `yaml:"addresses"` // the device's own
+		From      string              `yaml:"from"`      // zone that our connections enter by, if not the vantage's
 	} `yaml:"rules"`
+	// Read, and not used by this version.
 	Approvals string `yaml:"approvals"`
 	Inventory string `yaml:"inventory"`
 

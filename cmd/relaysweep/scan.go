@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"net/netip"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"relaysweep/discover"
+	"relaysweep/discover/firewall"
 	"relaysweep/discover/names"
 	"relaysweep/probe"
 	"relaysweep/probe/canary"
@@ -87,6 +89,7 @@ type scanning struct {
 	audit   *audit
 	scope   *discover.Scope
 	plan    *discover.Plan
+	devices []firewall.Device // whose rules were read
 	limiter *ratelimit.Limiter
 	window  *ratelimit.Window // of --gentle
 	recog   *fingerprint.Recog
@@ -139,6 +142,9 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		if c.IsSet("fail-on") {
 			sc.s.FailOn = c.String("fail-on")
 		}
+		if c.IsSet("rules") {
+			sc.s.Rules = named(c.StringSlice("rules"), given(c, "rules"), sc.s.Rules)
+		}
 	} else {
 		if sc.s, err = sc.p.newSettings(c, c.Args().Slice()); err != nil {
 			return err
@@ -151,6 +157,9 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		sc.s.FailOn = c.String("fail-on")
 	}
 	if err := sc.s.Outputs.check(); err != nil {
+		return err
+	}
+	if sc.devices, err = readDevices(sc.s.Rules, sc.s.Zone); err != nil {
 		return err
 	}
 	if sc.journal == nil {
@@ -182,7 +191,7 @@ func resumable(c *cli.Command) error {
 		return errors.New("--resume goes on with a stored scan: leave the targets away")
 	}
 	for _, f := range slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags()) {
-		if name := f.Names()[0]; c.IsSet(name) && given(c, name) == "--"+name {
+		if name := f.Names()[0]; name != "rules" && c.IsSet(name) && given(c, name) == "--"+name {
 			return fmt.Errorf("--resume goes on with a stored scan as it was begun: leave --%s away", name)
 		}
 	}
@@ -697,7 +706,7 @@ func (sc *scanning) conclude(interrupted bool) error {
 	if !complete {
 		rs.Resume = "relaysweep scan --resume " + s.Scan
 	}
-	r := report.New(report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries})
+	r := report.New(report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries, Rules: sc.rules(sc.covs[0].States())})
 	r.Scan.Exit = sc.exitCode(r, complete)
 	sc.result = r
 	if err := s.Outputs.writeStates(sc.covs[0]); err != nil {
@@ -717,6 +726,14 @@ func (sc *scanning) conclude(interrupted bool) error {
 		return nil
 	}
 	return &exit{r.Scan.Exit, msg}
+}
+
+// rules are the firewalls on the way, for the report.
+func (sc *scanning) rules(targets iter.Seq2[netip.AddrPort, discover.State]) *report.Rules {
+	if len(sc.devices) == 0 {
+		return nil
+	}
+	return &report.Rules{Devices: sc.devices, Zone: sc.s.Zone, Source: sc.s.Source, Targets: targets}
 }
 
 // reported returns the rates as the report has them.
