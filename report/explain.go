@@ -66,7 +66,7 @@ func WriteExplanation(w io.Writer, e Explanation, o TableOptions) error {
 	}
 	p.hang("", colour, head+from+" to "+e.To)
 	if len(e.Way.Words) > 0 {
-		p.hang("  ", "", "not modelled: "+strings.Join(e.Way.Words, ", "))
+		p.hang("  ", "", "depends on: "+strings.Join(e.Way.Words, ", "))
 	}
 	device := ""
 	for i := range e.Lines {
@@ -76,10 +76,9 @@ func WriteExplanation(w io.Writer, e Explanation, o TableOptions) error {
 			p.blank()
 			p.hang("", bold, device)
 		}
-		const indent = 12
-		label := "  " + l.Action
+		indent, label := 12, "  "+l.Action
 		if !l.Sure {
-			label = "  perhaps " + l.Action
+			indent, label = 18, "  perhaps "+l.Action
 		}
 		head := l.Step
 		if l.Rule != "policy" {

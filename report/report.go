@@ -136,7 +136,7 @@ func New(in Input) *Report {
 	inParallel(len(findings), func(i int) { r.Entries[i] = r.judge(findings[i], bounces[i]) })
 	r.explain(in.Rules)
 	slices.SortStableFunc(r.Entries, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.Verdict, a.Verdict), byEndpoint(a, b))
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity), -compareBool(a.unexplained(), b.unexplained()), cmp.Compare(b.Verdict, a.Verdict), byEndpoint(a, b))
 	})
 	r.Totals = r.count()
 	r.Open = r.leftOpen()
@@ -155,6 +155,16 @@ func inParallel(n int, f func(int)) {
 		})
 	}
 	wg.Wait()
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 func byEndpoint(a, b Entry) int {

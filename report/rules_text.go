@@ -97,7 +97,7 @@ func (e *Entry) verdictOfRules() string {
 	case w.Verdict == firewall.Denied:
 		return unexplainedWhy
 	case w.Verdict == firewall.Possibly:
-		return "The rules may let it through; not modelled: " + strings.Join(w.Words, ", ")
+		return "The rules may let it through. That depends on: " + strings.Join(w.Words, ", ")
 	case w.Verdict == firewall.Unread:
 		return "No device whose rules were read is on the way."
 	}
@@ -151,7 +151,7 @@ func (c *Reconciliation) sentences() []string {
 	}
 	add(c.Unexplained, "reachable, and denied by the rules: unexplained")
 	add(c.Explained, "reachable, and permitted: the lines are named")
-	add(c.Possibly, "reachable, and possibly permitted: the rules hold words that are not modelled")
+	add(c.Possibly, "reachable, and possibly permitted: the rules hold words that are not modelled, or do not tell all that they depend on")
 	add(c.Unread, "reachable, and no device that was read is on the way")
 	add(c.Stale, "permitted, and nothing listens (the host answered with a reset): stale openings")
 	add(c.NotKnown, "permitted, and silent or not looked at: whether they are used is not known")
