@@ -99,6 +99,7 @@ type scanning struct {
 	closers []io.Closer
 	// stateDir is where the state is kept; if empty, where XDG says.
 	stateDir string
+	reading  bool           // the scan is stored, and only its report is wanted
 	listener net.Listener   // of the sink inside the scan
 	sink     net.Addr       // where it listens
 	wasDone  bool           // when we began
@@ -121,8 +122,12 @@ type scanning struct {
 
 // prepare resolves the command line and checks everything that can be checked without sending to a target.
 func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
-	if id := c.String("resume"); id != "" {
-		if err := resumable(c); err != nil {
+	id := c.String("resume")
+	if sc.reading {
+		id = cmp.Or(c.String("scan"), "last")
+	}
+	if id != "" {
+		if err := resumable(c); err != nil && !sc.reading {
 			return err
 		}
 		if sc.s, sc.journal, sc.past, err = resumeJournal(id); err != nil {
@@ -142,8 +147,8 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		if c.IsSet("fail-on") {
 			sc.s.FailOn = c.String("fail-on")
 		}
-		if c.IsSet("rules") {
-			sc.s.Rules = named(c.StringSlice("rules"), given(c, "rules"), sc.s.Rules)
+		if err := sc.otherRules(c); err != nil {
+			return err
 		}
 	} else {
 		if sc.s, err = sc.p.newSettings(c, c.Args().Slice()); err != nil {
@@ -167,10 +172,37 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 			return err
 		}
 	}
-	if err := sc.layOut(); err != nil {
+	if err := sc.layOut(); err != nil || sc.reading {
 		return err
 	}
 	return sc.checkSources()
+}
+
+// otherRules takes rules that are named now for those that a stored scan was begun with.
+func (sc *scanning) otherRules(c *cli.Command) error {
+	if sc.reading {
+		cfg, err := loadConfig(c)
+		if err != nil {
+			return err
+		}
+		if c.IsSet("zone") {
+			sc.s.Zone = c.String("zone")
+		} else if sc.s.Zone == "" && cfg.Vantage.Name == sc.s.Vantage {
+			sc.s.Zone = cfg.Vantage.Zone
+		}
+		list, err := exportsOf(c, cfg)
+		if err != nil {
+			return err
+		}
+		if len(list) > 0 && (c.IsSet("rules") || len(sc.s.Rules) == 0) {
+			sc.s.Rules = list
+		}
+		return nil
+	}
+	if c.IsSet("rules") {
+		sc.s.Rules = named(c.StringSlice("rules"), given(c, "rules"), sc.s.Rules)
+	}
+	return nil
 }
 
 // checkSources holds that this machine has the further sources, as long as there is something to send from them.
@@ -211,7 +243,9 @@ func (sc *scanning) layOut() (err error) {
 			return fmt.Errorf("--self-test: %s is %w", a, discover.ErrOutOfScope)
 		}
 	}
-	if sc.engine, err = discover.ChooseEngine(sc.s.ScanType, sc.plan); err != nil {
+	if sc.engine, err = discover.ChooseEngine(sc.s.ScanType, sc.plan); err != nil && sc.reading {
+		sc.engine = discover.Engine{Name: sc.s.ScanType} // nothing is sent
+	} else if err != nil {
 		if errors.Is(err, discover.ErrScanType) {
 			return fmt.Errorf("--scan-type %s: %w", sc.s.ScanType, hint(err, "setcap cap_net_raw=+ep relaysweep, or run it as root; --scan-type connect needs no rights"))
 		}
@@ -691,7 +725,7 @@ func (sc *scanning) conclude(interrupted bool) error {
 	rs := report.Scan{
 		ID: s.Scan, Version: version(), Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Vantage: s.Vantage, Zone: s.Zone, Engine: sc.engine.Name,
 		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: reported(s.Rates), Seed: s.Seed, StopAt: s.StopAt,
-		CanaryDomain: s.Canary, Started: s.Started, Ended: time.Now().UTC(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent(), ExpectedMissed: sc.covs[0].ExpectedMissed(), Interrupted: interrupted,
+		CanaryDomain: s.Canary, Started: s.Started, Ended: sc.ended(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent(), ExpectedMissed: sc.covs[0].ExpectedMissed(), Interrupted: interrupted,
 	}
 	rs.Notes = slices.Concat(s.Named, s.partNotes(), sc.passNotes(), sc.sweepNotes())
 	for _, f := range sc.failures {
