@@ -81,22 +81,23 @@ func (p *program) scan(ctx context.Context, c *cli.Command) error {
 
 // scanning is one scan: discovery feeds openings to probers, and all that they learn goes into the journal.
 type scanning struct {
-	p       *program
-	talk    io.Writer
-	s       *settings
-	past    *past
-	journal *journal
-	audit   *audit
-	scope   *discover.Scope
-	plan    *discover.Plan
-	devices []firewall.Device // whose rules were read
-	limiter *ratelimit.Limiter
-	window  *ratelimit.Window // of --gentle
-	recog   *fingerprint.Recog
-	engine  discover.Engine
-	mail    *names.Mail // of the mail domains; nil: not asked
-	canary  probe.Canary
-	closers []io.Closer
+	p         *program
+	talk      io.Writer
+	s         *settings
+	past      *past
+	journal   *journal
+	audit     *audit
+	scope     *discover.Scope
+	plan      *discover.Plan
+	devices   []firewall.Device // whose rules were read
+	approvals []report.Approval
+	limiter   *ratelimit.Limiter
+	window    *ratelimit.Window // of --gentle
+	recog     *fingerprint.Recog
+	engine    discover.Engine
+	mail      *names.Mail // of the mail domains; nil: not asked
+	canary    probe.Canary
+	closers   []io.Closer
 	// stateDir is where the state is kept; if empty, where XDG says.
 	stateDir string
 	reading  bool           // the scan is stored, and only its report is wanted
@@ -164,7 +165,7 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 	if err := sc.s.Outputs.check(); err != nil {
 		return err
 	}
-	if sc.devices, err = readDevices(sc.s.Rules, sc.s.Zone); err != nil {
+	if err := sc.readRules(); err != nil {
 		return err
 	}
 	if sc.journal == nil {
@@ -767,7 +768,16 @@ func (sc *scanning) rules(targets iter.Seq2[netip.AddrPort, discover.State]) *re
 	if len(sc.devices) == 0 {
 		return nil
 	}
-	return &report.Rules{Devices: sc.devices, Zone: sc.s.Zone, Source: sc.s.Source, Targets: targets}
+	return &report.Rules{Devices: sc.devices, Zone: sc.s.Zone, Source: sc.s.Source, Targets: targets, Keep: report.Approved(sc.approvals, sc.s.Vantage, sc.s.Started)}
+}
+
+// readRules reads the exports of the firewalls, and what is approved.
+func (sc *scanning) readRules() (err error) {
+	if sc.devices, err = readDevices(sc.s.Rules, sc.s.Zone); err != nil || sc.s.Approvals == "" {
+		return err
+	}
+	sc.approvals, err = readApprovals(relative(sc.s.Approvals))
+	return err
 }
 
 // reported returns the rates as the report has them.
