@@ -56,6 +56,8 @@ type Reconciliation struct {
 	Unexplained int // reachable, and denied
 	Unread      int // reachable, and no device that was read is on the way
 	Intended    int // not reachable, and denied
+	// Answered: denied in silence (drop), and answered with a reset: packets get there, or something on the way rejects them.
+	Answered int
 	Stale       int // permitted, and nothing listens: the host answered with a reset
 	NotKnown    int // permitted, and silent or not looked at: what listens there is not known
 	Openings    []RuleUse
@@ -272,12 +274,15 @@ func (r *Report) reconcile(in *Rules, rec *Reconciliation, seen map[netip.AddrPo
 	for i, t := range list {
 		w := &ways[i]
 		lets := w.Verdict == firewall.Permitted || w.Verdict == firewall.Possibly
+		sure := w.Verdict == firewall.Permitted
 		switch {
 		case t.state == discover.Open && w.Verdict == firewall.Denied: // it opened, and no finding tells of it
 			rec.Unexplained++
+		case w.Verdict == firewall.Denied && t.state == discover.Closed && dropped(w):
+			rec.Answered++
 		case w.Verdict == firewall.Denied:
 			rec.Intended++
-		case !lets:
+		case !lets || t.state == discover.Closed && !sure:
 		case t.state == discover.Closed:
 			rec.Stale++
 		case t.state != discover.Open:
@@ -287,6 +292,16 @@ func (r *Report) reconcile(in *Rules, rec *Reconciliation, seen map[netip.AddrPo
 			use(w, t.addr, useOf(t.state))
 		}
 	}
+}
+
+// dropped reports whether a way ends in silence.
+func dropped(w *firewall.Way) bool {
+	d := w.Decisions[len(w.Decisions)-1]
+	if len(d.Hops) == 0 {
+		return false
+	}
+	ends := d.Hops[len(d.Hops)-1].Ends
+	return len(ends) == 1 && ends[0].Action == firewall.Drop
 }
 
 func useOf(s discover.State) string {

@@ -100,6 +100,7 @@ type reconciliationObject struct {
 	Unexplained int    `json:"unexplained"`
 	Unread      int    `json:"unread"`
 	Intended    int    `json:"intended"`
+	Answered    int    `json:"answered"`
 	Stale       int    `json:"stale"`
 	NotKnown    int    `json:"not_known"`
 	Left        uint64 `json:"left"`
@@ -142,7 +143,7 @@ func (j *jsonl) rules() {
 		}
 		j.line(o)
 	}
-	j.line(reconciliationObject{at("reconciliation"), rec.Explained, rec.Possibly, rec.Unexplained, rec.Unread, rec.Intended, rec.Stale, rec.NotKnown, rec.Left})
+	j.line(reconciliationObject{at("reconciliation"), rec.Explained, rec.Possibly, rec.Unexplained, rec.Unread, rec.Intended, rec.Answered, rec.Stale, rec.NotKnown, rec.Left})
 	for i := range rec.Openings {
 		u := &rec.Openings[i]
 		o := ruleObject{head: at("rule"), openingObject: openingOf(&u.Line), States: u.States, Opens: []useObject{}}

@@ -155,6 +155,7 @@ func (c *Reconciliation) sentences() []string {
 	add(c.Unread, "reachable, and no device that was read is on the way")
 	add(c.Stale, "permitted, and nothing listens (the host answered with a reset): stale openings")
 	add(c.NotKnown, "permitted, and silent or not looked at: whether they are used is not known")
+	add(c.Answered, "denied in silence by the rules, and answered with a reset: something lets packets through, or rejects them elsewhere on the way")
 	add(c.Intended, "denied, and not reachable: as intended")
 	if c.Left > 0 {
 		out = append(out, fmt.Sprintf("%s were not held against the rules: the scan has more than %s", plural(c.Left, "target"), number(maxReconciled)))

@@ -59,7 +59,10 @@ func (p *program) discoverCommand() *cli.Command {
 }
 
 func (p *program) scan(ctx context.Context, c *cli.Command) error {
-	sc := &scanning{p: p, talk: p.err}
+	return p.scanning(ctx, c, &scanning{p: p, talk: p.err})
+}
+
+func (p *program) scanning(ctx context.Context, c *cli.Command, sc *scanning) error {
 	if c.Bool("silent") {
 		sc.talk = io.Discard
 	}
@@ -101,6 +104,11 @@ type scanning struct {
 	// stateDir is where the state is kept; if empty, where XDG says.
 	stateDir string
 	reading  bool           // the scan is stored, and only its report is wanted
+	// Of a scan of what a change of the rules opens.
+	instead      []string // targets, instead of the arguments
+	portsInstead []uint16
+	rulesInstead []exports
+	within       []within // the targets that it keeps to
 	listener net.Listener   // of the sink inside the scan
 	sink     net.Addr       // where it listens
 	wasDone  bool           // when we began
@@ -152,8 +160,15 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 			return err
 		}
 	} else {
-		if sc.s, err = sc.p.newSettings(c, c.Args().Slice()); err != nil {
+		args := c.Args().Slice()
+		if sc.instead != nil {
+			args = sc.instead
+		}
+		if sc.s, err = sc.p.newSettings(c, args); err != nil {
 			return err
+		}
+		if sc.within != nil {
+			sc.s.Ports, sc.s.Rules, sc.s.Within = sc.portsInstead, sc.rulesInstead, sc.within
 		}
 		sc.past = new(past)
 		sc.s.DiscoverOnly = c.Name == "discover" || c.Bool("discover-only")

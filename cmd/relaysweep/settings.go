@@ -69,6 +69,7 @@ type settings struct {
 	Outputs        outputs
 	Rules          []exports // of the firewalls on the way
 	Approvals      string    // file of what is approved
+	Within         []within  // targets that the scan keeps to; empty: all
 	Notes          []string
 	TargetsFrom    []discover.Entry // sources that name targets, as source.Parse reads them; what they named is in Spec
 	TokenFile      string           // of NetBox
