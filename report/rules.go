@@ -58,10 +58,10 @@ type Reconciliation struct {
 	Intended    int // not reachable, and denied
 	// Answered: denied in silence (drop), and answered with a reset: packets get there, or something on the way rejects them.
 	Answered int
-	Stale       int // permitted, and nothing listens: the host answered with a reset
-	NotKnown    int // permitted, and silent or not looked at: what listens there is not known
-	Openings    []RuleUse
-	Shadowed    []ShadowedRule
+	Stale    int // permitted, and nothing listens: the host answered with a reset
+	NotKnown int // permitted, and silent or not looked at: what listens there is not known
+	Openings []RuleUse
+	Shadowed []ShadowedRule
 	// Left is how many targets were not held against the rules, as there were too many.
 	Left uint64
 }
@@ -226,6 +226,12 @@ func (r *Report) explain(in *Rules) {
 		use(&w, e.Finding.Addr, e.use())
 	}
 	r.reconcile(in, rec, seen, from, use)
+	r.propose(in)
+	for i := range r.Entries {
+		if e := &r.Entries[i]; e.Way != nil {
+			e.Fix = fixFor(e, &r.Scan, r.inside(&e.Finding))
+		}
+	}
 	for _, rule := range order {
 		u := uses[rule]
 		slices.SortStableFunc(u.Opens, func(a, b Use) int {

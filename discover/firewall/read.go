@@ -203,7 +203,7 @@ func clean(s string, most int) string {
 
 var (
 	ownerForm  = regexp.MustCompile(`(?i)(?:\b(?:owner|contact)|担当(?:者|課)?|所管(?:課)?)\s*[:=：]\s*([^\s,;|、。]+)`)
-	ticketForm = regexp.MustCompile(`(?:\b(?i:ticket|change|case|ref|req)\s*[:=#]?\s*#?([A-Za-z]{0,10}-?\d{2,12})\b|\b([A-Z]{2,10}-\d{1,10}|(?:CHG|INC|REQ|RITM|TASK|CR)\d{3,12})\b|#(\d{2,12})\b)`)
+	ticketForm = regexp.MustCompile(`(?:\b([A-Z]{2,10}-\d{1,10}|(?:CHG|INC|REQ|RITM|TASK|CR)\d{3,12})\b|\b(?i:ticket|change|case|ref|req)\s*[:=#]?\s*#?([A-Za-z]{0,10}-?\d{2,12})\b|#(\d{2,12})\b)`)
 )
 
 // signed finds owner and ticket in a comment: "owner: netops@org.example CHG0012345".
