@@ -123,7 +123,7 @@ func (p *program) printRuleset(c *cli.Command, rs *firewall.Ruleset) error {
 		})
 	}
 	out := p.out
-	fmt.Fprintf(out, "%s: %s, %d rules in %d lists", smtp.Escape(rs.Device), rs.Language, rules, len(rs.Chains))
+	fmt.Fprintf(out, "%s: %s, %s in %s", smtp.Escape(rs.Device), rs.Language, counted(rules, "rule"), counted(len(rs.Chains), "list"))
 	if off > 0 {
 		fmt.Fprintf(out, ", %d of them disabled", off)
 	}
@@ -154,14 +154,14 @@ func (p *program) printRuleset(c *cli.Command, rs *firewall.Ruleset) error {
 		if n == 0 && policy == "" {
 			continue
 		}
-		fmt.Fprintf(out, "  %-11s %s: %d rules", label, smtp.Escape(s.Name), n)
+		fmt.Fprintf(out, "  %-11s %s: %s", label, smtp.Escape(s.Name), counted(n, "rule"))
 		if policy != "" {
 			fmt.Fprintf(out, ", then %s", smtp.Escape(policy))
 		}
 		fmt.Fprintln(out)
 	}
 	if unsure > 0 {
-		fmt.Fprintf(out, "  not modelled: words in %d rules; where they decide, the answer is \"possibly permitted\": %s\n", unsure, smtp.Escape(strings.Join(unmodelled(rs, 8), ", ")))
+		fmt.Fprintf(out, "  not modelled: words in %s; where they decide, the answer is \"possibly permitted\": %s\n", counted(unsure, "rule"), smtp.Escape(strings.Join(unmodelled(rs, 8), ", ")))
 	}
 	for _, n := range rs.Notes {
 		fmt.Fprintf(out, "  not understood: %s: %s\n", where(n.Where), smtp.Escape(n.Text))
@@ -186,6 +186,13 @@ func unmodelled(rs *firewall.Ruleset, most int) []string {
 		out = append(out[:most], fmt.Sprintf("and %d more", len(out)-most))
 	}
 	return out
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func where(p firewall.Place) string { return smtp.Escape(fmt.Sprintf("%s:%d", p.File, p.Line)) }
