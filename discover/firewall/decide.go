@@ -50,9 +50,9 @@ type Decision struct {
 	Leaves Flow
 	// Out lists the interfaces that it may leave by; empty: not known.
 	Out []string
-	// Elsewhere: the device knows where networks lie, and would not carry the connection on: it goes to none of them, or
-	// back where it came from.
-	Elsewhere bool
+	// Carries: the device knows the way: it is itself the end, translates the destination, or has a route on. Elsewhere: it
+	// knows where networks lie, and the connection goes to none of them, or back where it came from.
+	Carries, Elsewhere bool
 }
 
 // Hop is one step that decided something.
@@ -114,6 +114,7 @@ type connection struct {
 	in, out    places
 	untold     bool // out and local are not told yet
 	local      truth
+	carries    bool // it has a route on
 	elsewhere  bool // as Decision has it
 	translated uint8
 	dnat, snat bool // a step of the kind has decided
@@ -372,7 +373,8 @@ func (d *decider) end(c connection, v Verdict) Decision {
 	for _, p := range c.out {
 		out.Out = append(out.Out, p[0])
 	}
-	out.Elsewhere = !out.Local && !c.dnat && c.elsewhere
+	out.Carries = out.Local || c.dnat || c.carries
+	out.Elsewhere = !out.Carries && c.elsewhere
 	return out
 }
 

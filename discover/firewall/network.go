@@ -122,6 +122,7 @@ func (rs *Ruleset) route(c *connection) {
 		}
 		c.out = rs.places(best.Out)
 		c.elsewhere = samePlaces(c.out, c.in)
+		c.carries = !c.elsewhere
 		return
 	}
 	c.elsewhere = len(rs.Routes) > 0

@@ -73,7 +73,11 @@ hide,snat,30,translate,wan,any,10.20.0.25,any,10.0.0.1,
 			t.Errorf("%s: %s: got %v, %s, by %v, want %s, %s, by %s", tt.to, tt.why, w.Verdict, server, by, tt.verdict, tt.server, tt.by)
 		}
 	}
-	if w := Follow(devices[1:2], NewFlow("wan", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("172.16.0.25:25"))); w.Verdict != Unread || len(w.Decisions) != 0 {
-		t.Errorf("no device on the way: got %v", w.Verdict)
+	// Nobody knows where it lies: then the first device is the one to ask.
+	if w := Follow(devices[:2], NewFlow("wan", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("192.0.2.1:25"))); w.Verdict != Denied || w.Decisions[0].Device != "outer" {
+		t.Errorf("no device knows the way: got %v", w.Verdict)
+	}
+	if w := Follow(nil, NewFlow("wan", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("192.0.2.1:25"))); w.Verdict != Unread {
+		t.Errorf("no device: got %v", w.Verdict)
 	}
 }
