@@ -123,7 +123,7 @@ func (p *program) scanChanges(ctx context.Context, c *cli.Command, cfg *config, 
 	}
 	ports := make(map[uint16]bool)
 	for _, d := range slices.Concat(diff.Opened, diff.Moved) {
-		if source.IsValid() && !slices.ContainsFunc(d.Src, func(r firewall.Range) bool { 
+		if source.IsValid() && !slices.ContainsFunc(d.Src, func(r firewall.Range) bool {
 			v := firewall.AddrValue(source)
 			return v.Compare(r.First) >= 0 && v.Compare(r.Last) <= 0
 		}) {

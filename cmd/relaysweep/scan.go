@@ -103,16 +103,16 @@ type scanning struct {
 	closers   []io.Closer
 	// stateDir is where the state is kept; if empty, where XDG says.
 	stateDir string
-	reading  bool           // the scan is stored, and only its report is wanted
+	reading  bool // the scan is stored, and only its report is wanted
 	// Of a scan of what a change of the rules opens.
 	instead      []string // targets, instead of the arguments
 	portsInstead []uint16
 	rulesInstead []exports
-	within       []within // the targets that it keeps to
-	listener net.Listener   // of the sink inside the scan
-	sink     net.Addr       // where it listens
-	wasDone  bool           // when we began
-	result   *report.Report // of a scan that ran to its end
+	within       []within       // the targets that it keeps to
+	listener     net.Listener   // of the sink inside the scan
+	sink         net.Addr       // where it listens
+	wasDone      bool           // when we began
+	result       *report.Report // of a scan that ran to its end
 
 	mu         sync.Mutex
 	findings   []probe.Finding
