@@ -57,11 +57,12 @@ type Reconciliation struct {
 	Unread      int // reachable, and no device that was read is on the way
 	Intended    int // not reachable, and denied
 	// Answered: denied in silence (drop), and answered with a reset: packets get there, or something on the way rejects them.
-	Answered int
-	Stale    int // permitted, and nothing listens: the host answered with a reset
-	NotKnown int // permitted, and silent or not looked at: what listens there is not known
-	Openings []RuleUse
-	Shadowed []ShadowedRule
+	Answered   int
+	Stale      int // permitted, and nothing listens: the host answered with a reset
+	NotKnown   int // permitted, and silent or not looked at: what listens there is not known
+	Openings   []RuleUse
+	Shadowed   []ShadowedRule
+	Unshadowed []string // devices whose lines without effect were not looked for, and why
 	// Left is how many targets were not held against the rules, as there were too many.
 	Left uint64
 }
@@ -94,6 +95,7 @@ type Use struct {
 type ShadowedRule struct {
 	Line Line
 	By   []Line
+	More int // further ones
 	// Same: the lines before do the same, so that this one may go; else it says something that does not happen.
 	Same bool
 }
@@ -227,6 +229,7 @@ func (r *Report) explain(in *Rules) {
 	}
 	r.reconcile(in, rec, seen, from, use)
 	r.propose(in)
+	rec.Shadowed, rec.Unshadowed = Shadowed(in.Devices, r.Scan.Ports)
 	for i := range r.Entries {
 		if e := &r.Entries[i]; e.Way != nil {
 			e.Fix = fixFor(e, &r.Scan, r.inside(&e.Finding))
@@ -491,4 +494,31 @@ func changeText(c firewall.Change) string {
 		s = joinNonEmpty(" ", s, minute(c.Time))
 	}
 	return s
+}
+
+// Shadowed lists the lines of devices that never decide anything on some ports, whoever connects.
+func Shadowed(devices []firewall.Device, ports []uint16) (out []ShadowedRule, failed []string) {
+	q := firewall.Query{}
+	for _, p := range ports {
+		q.Ports = append(q.Ports, firewall.Ports(p, p))
+	}
+	for i := range devices {
+		dev := &devices[i]
+		list, err := dev.Shadows(q)
+		if err != nil {
+			failed = append(failed, fmt.Sprintf("%s: lines without effect were not looked for: %v", dev.Device, err))
+			continue
+		}
+		for _, s := range list {
+			line := func(e firewall.End) Line {
+				return lineOf(dev, &firewall.Hop{Step: s.Step, Ends: make([]firewall.End, 1), Packet: firewall.First}, e)
+			}
+			row := ShadowedRule{Line: line(firewall.End{Chain: s.Chain, Rule: s.Rule, Action: s.Rule.Action}), More: s.More, Same: s.Same}
+			for _, e := range s.By {
+				row.By = append(row.By, line(e))
+			}
+			out = append(out, row)
+		}
+	}
+	return out, failed
 }

@@ -85,6 +85,9 @@ func (p *program) rulesCheck(_ context.Context, c *cli.Command) error {
 		if err := p.printRuleset(c, d.Ruleset); err != nil {
 			return err
 		}
+		if err := p.printShadowed(c, d); err != nil {
+			return err
+		}
 	}
 	if notes > 0 {
 		return &exit{exitIncomplete, ""}
@@ -165,6 +168,21 @@ func (p *program) printRuleset(c *cli.Command, rs *firewall.Ruleset) error {
 	}
 	for _, n := range rs.Notes {
 		fmt.Fprintf(out, "  not understood: %s: %s\n", where(n.Where), smtp.Escape(n.Text))
+	}
+	return nil
+}
+
+// printShadowed lists the lines about mail ports that never decide anything.
+func (p *program) printShadowed(c *cli.Command, d firewall.Device) error {
+	list, failed := report.Shadowed([]firewall.Device{d}, mailPorts)
+	if c.Bool("json") {
+		return report.WriteShadowedJSON(p.out, list)
+	}
+	for _, s := range failed {
+		fmt.Fprintf(p.out, "  %s\n", smtp.Escape(s))
+	}
+	for i := range list {
+		fmt.Fprintf(p.out, "  without effect on mail ports: %s\n", smtp.Escape(list[i].Text()))
 	}
 	return nil
 }
