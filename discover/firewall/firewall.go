@@ -21,6 +21,7 @@ type Ruleset struct {
 	Language   string // name of the rule language: nftables, iptables, pfsense, …
 	Files      []File
 	Interfaces []Interface
+	Others     bool // the device may have interfaces that are not in Interfaces: the export names those of its rules alone
 	Routes     []Route
 	Own        []netip.Addr // addresses of the device itself, beside those of its interfaces
 	Steps      []Step       // in the order that a packet meets them

@@ -23,6 +23,7 @@ type packet struct {
 	numbers    [numbers]Range
 	in, out    places
 	translated uint8
+	perhaps    uint8 // further bits of it that may be set
 	srcLocal   truth
 	dstLocal   truth
 }
@@ -90,7 +91,10 @@ func (t *Term) found(p *packet) truth {
 	case Phase:
 		return among(p.phase, t.Bits)
 	case Translated:
-		return among(p.translated, t.Bits)
+		if r := among(p.translated, t.Bits); r == yes || p.perhaps&t.Bits == 0 {
+			return r
+		}
+		return maybe
 	case SrcLocal:
 		return p.srcLocal
 	case DstLocal:
@@ -143,6 +147,8 @@ func (m Match) words(p *packet) (out []string) {
 			out = append(out, "destination address")
 		case DstPort, OrigDstPort:
 			out = append(out, "destination port")
+		case Translated:
+			out = append(out, "whether the translation changes anything")
 		case SrcLocal, DstLocal:
 			out = append(out, "the device's own addresses")
 		case AnyOf:

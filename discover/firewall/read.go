@@ -34,6 +34,7 @@ type language struct {
 
 // languages are asked in this order: what is told by little comes last.
 var languages = []language{
+	iptables,
 	{name: "csv", export: csvExport, is: isCSV, read: readCSV, edit: editCSV},
 }
 
@@ -188,12 +189,17 @@ func first(texts ...string) string {
 // secret finds words behind which exports have what must not be shown.
 var secret = regexp.MustCompile(`(?i)((?:pass(?:word|wd|phrase)?|secret|psk(?:secret)?|community|(?:private|shared|auth|api|pre-shared)[-_ ]?key|key-string|token|authkey|privkey)["']?\s*[:=>]?\s*)("[^"]*"|'[^']*'|[^\s"'<,;}]+)`)
 
+// secretRoots is in every text that secret matches: to look for them is quicker.
+var secretRoots = []string{"pass", "secret", "psk", "community", "key", "token"}
+
 // clean cuts a text and takes secrets out of it. Control bytes are escaped where the text is shown.
 func clean(s string, most int) string {
 	if len(s) > 4*most {
 		s = s[:4*most]
 	}
-	s = secret.ReplaceAllString(s, "${1}…")
+	if lower := strings.ToLower(s); slices.ContainsFunc(secretRoots, func(root string) bool { return strings.Contains(lower, root) }) {
+		s = secret.ReplaceAllString(s, "${1}…")
+	}
 	s = strings.ToValidUTF8(s, "\ufffd")
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
