@@ -1,0 +1,3 @@
+package firewall
+
+func editPF(e Edit, opn bool) []string { return nil }
