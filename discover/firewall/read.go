@@ -183,8 +183,8 @@ func first(texts ...string) string {
 	return texts[i]
 }
 
-// secret finds words behind which exports have what must not be shown.
-var secret = regexp.MustCompile(`(?i)((?:pass(?:word|wd|phrase)?|secret|psk(?:secret)?|community|(?:private|shared|auth|api|pre-shared)[-_ ]?key|key-string|token|authkey|privkey)["']?\s*[:=>]?\s*)("[^"]*"|'[^']*'|[^\s"'<,;}]+)`)
+// secret finds words behind which exports have what must not be shown. A bare "pass" is an action too: "pass in".
+var secret = regexp.MustCompile(`(?i)((?:(?:pass(?:word|wd|phrase)|secret|psk(?:secret)?|community|(?:private|shared|auth|api|pre-shared)[-_ ]?key|key-string|token|authkey|privkey)["']?\s*[:=>]?|\bpass["']?\s*[:=])\s*)("[^"]*"|'[^']*'|[^\s"'<,;}]+)`)
 
 // clean cuts a text and takes secrets out of it. Control bytes are escaped where the text is shown.
 func clean(s string, most int) string {
