@@ -365,11 +365,6 @@ func (p *pf) readRoutes() {
 func (p *pf) readAliases() {
 	for _, e := range p.root.kid("aliases").all("alias") {
 		a := &pfAlias{kind: e.of("type"), entries: strings.Fields(e.of("address"))}
-		switch a.kind {
-		case "url", "url_ports": // what was fetched is kept in the configuration
-		case "urltable", "urltable_ports":
-			a.entries = []string{e.of("url")}
-		}
 		p.aliases[e.of("name")] = a
 	}
 	for _, e := range p.root.kid("OPNsense", "Firewall", "Alias", "aliases").all("alias") {
@@ -398,13 +393,17 @@ func (p *pf) resolve(name string, a *pfAlias, ports bool) pfSet {
 	defer func() { a.busy = false }()
 	s := pfSet{object: name}
 	switch a.kind {
-	case "host", "network", "url", "networkgroup", "port", "url_ports", "":
-	case "urltable", "urltable_ports", "urljson", "geoip", "asn", "mac", "dynipv6host", "authgroup", "internal", "external":
-		s.word = strings.TrimSpace("alias " + name + " (" + a.kind + " " + few(a.entries) + ")")
-		a.got = &s
-		return s
-	default:
-		s.word = "alias " + name + " of type " + a.kind
+	case "host", "network", "networkgroup", "port", "":
+	case "url", "url_ports": // pfSense keeps in the configuration what it fetched
+		if p.opn {
+			s.word = "alias " + name + " (" + a.kind + ")"
+		}
+	case "geoip", "asn", "mac":
+		s.word = "alias " + name + " (" + a.kind + " " + few(a.entries) + ")"
+	default: // filled from elsewhere: urltable, external, … An address that it is fetched from may hold a key
+		s.word = "alias " + name + " (" + a.kind + ")"
+	}
+	if s.word != "" {
 		a.got = &s
 		return s
 	}

@@ -42,8 +42,9 @@ var pfPrivate = map[string]bool{"password": true, "username_password": true, "sh
 
 // readXML reads the parts of a config.xml that matter. On an error it returns what came before, and where it was.
 func readXML(data []byte) (root *element, line int, err error) {
+	var long error
 	if at := longTag(data); at >= 0 {
-		data, err = data[:at], fmt.Errorf("a tag is longer than %d kB", maxTag>>10)
+		data, long = data[:at], fmt.Errorf("a tag is longer than %d kB", maxTag>>10)
 	}
 	d := xml.NewDecoder(bytes.NewReader(data))
 	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
@@ -72,11 +73,11 @@ func readXML(data []byte) (root *element, line int, err error) {
 		line, _ = d.InputPos()
 		tok, e := d.Token()
 		if e != nil {
-			if errors.Is(e, io.EOF) && pastEnd && err == nil {
+			if errors.Is(e, io.EOF) && pastEnd && long == nil {
 				return root, line, nil
 			}
-			if err == nil {
-				err = e
+			if err = e; long != nil {
+				err = long
 			}
 			break
 		}
