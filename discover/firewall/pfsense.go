@@ -965,6 +965,8 @@ func (p *pf) rule(r *pfRule, way Field) *Rule {
 			m = append(m, never())
 		}
 	}
+	// What tells rules apart soonest is asked first.
+	slices.SortStableFunc(m, func(a, b Term) int { return cmp.Compare(a.Field, b.Field) })
 	out := &Rule{
 		ID: r.id, Where: p.at(e), Comment: r.descr, Created: changed(e.kid("created")), Changed: changed(e.kid("updated")),
 		Disabled: r.disabled, Match: m, Quick: r.quick,

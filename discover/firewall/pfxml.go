@@ -16,9 +16,10 @@ type element struct {
 	kids             []*element
 }
 
-// Bounds of what is read. A config.xml of ten thousand rules has half a million elements.
+// Bounds of what is read. A config.xml of ten thousand rules has a third of a million elements.
 const (
-	maxElements = 2 << 20
+	maxElements = 1 << 20
+	maxRules    = 50_000
 	maxNesting  = 64
 	maxTag      = 64 << 10 // bytes
 )
@@ -57,6 +58,8 @@ func readXML(data []byte) (root *element, line int, err error) {
 		path    []string
 		skip    int // levels within a part that is not read
 		count   int
+		kept    int
+		rules   int
 		strs    = make(map[string]string)
 		pastEnd bool
 	)
@@ -98,7 +101,10 @@ func readXML(data []byte) (root *element, line int, err error) {
 				skip++
 				continue
 			}
-			if count > maxElements {
+			if name == "rule" {
+				rules++
+			}
+			if kept++; kept > maxElements || rules > maxRules {
 				err = errors.New("too many elements for a config.xml")
 				break
 			}
