@@ -737,8 +737,9 @@ func (p *pf) terms(side pfSide, addr, port Field, family uint16, withPort bool) 
 func (p *pf) term(s pfSet, field Field, family uint16, not bool) Match {
 	of := func(f uint16) Term {
 		t := Term{Field: field, Not: not, Ranges: s.ranges, Word: s.word, Object: s.object}
-		if w := s.only[f]; w != "" {
-			t.Word = strings.TrimPrefix(t.Word+", "+w, ", ")
+		if w := s.only[f]; w != "" { // an address that is given by others lies in none of the networks that are set
+			t.Not = false
+			t = Term{Field: AnyOf, Not: not, Any: []Match{{t}, {{Field: field, Not: true, Ranges: p.networks()}, {Field: Unmodelled, Word: w}}}}
 		}
 		if s.dead[f] {
 			t = never()
@@ -749,6 +750,16 @@ func (p *pf) term(s pfSet, field Field, family uint16, not bool) Match {
 		return Match{of(family)}
 	}
 	return Match{{Field: AnyOf, Any: []Match{{familyTerm(4), of(4)}, {familyTerm(6), of(6)}}}}
+}
+
+// networks are those that interfaces have by their configuration.
+func (p *pf) networks() (out []Range) {
+	for _, i := range p.interfaces {
+		for _, a := range i.addrs {
+			out = append(out, PrefixRange(a))
+		}
+	}
+	return Merge(out)
 }
 
 // never is a condition that does not hold for a first packet.
