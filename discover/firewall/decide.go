@@ -134,7 +134,8 @@ func (d *decider) run(at int, c connection) Decision {
 			}
 		}
 		step := &d.rs.Steps[at]
-		if !d.meets(step, &c, First) || c.dnat && step.Kind == DNAT || c.snat && step.Kind == SNAT || c.pass && step.Kind == Filter {
+		if !d.meets(step, &c, First) || c.dnat && step.Kind == DNAT || c.snat && step.Kind == SNAT ||
+			c.pass && step.Kind == Filter && step.Hook != Forward {
 			continue
 		}
 		p := d.packet(step, at, &c, First)
@@ -175,7 +176,7 @@ func (d *decider) run(at int, c connection) Decision {
 func (d *decider) follow(c *connection, phase uint8) (stop bool) {
 	for at := range d.rs.Steps {
 		step := &d.rs.Steps[at]
-		if step.Kind != Filter || step.Stateful || c.pass || !d.meets(step, c, phase) {
+		if step.Kind != Filter || step.Stateful || c.pass && step.Hook != Forward || !d.meets(step, c, phase) {
 			continue
 		}
 		p := d.packet(step, at, c, phase)

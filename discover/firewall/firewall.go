@@ -146,7 +146,7 @@ type Rule struct {
 	Action   Action
 	Chain    string // of Jump and Goto
 	To       Translation
-	// Pass: a translation that lets the packet through by itself; no Filter step is asked (pf).
+	// Pass: a translation that lets the packet through by itself; no Filter step is asked but those of Forward (pf).
 	Pass bool
 	// Quick: in a LastMatch step, this rule decides at once.
 	Quick   bool

@@ -33,6 +33,7 @@ type language struct {
 }
 
 // languages are asked in this order: what is told by little comes last.
+var languages = []language{pfsense, opnsense}
 var languages = []language{
 	iptables,
 	{name: "csv", export: csvExport, is: isCSV, read: readCSV, edit: editCSV},
@@ -186,8 +187,8 @@ func first(texts ...string) string {
 	return texts[i]
 }
 
-// secret finds words behind which exports have what must not be shown.
-var secret = regexp.MustCompile(`(?i)((?:pass(?:word|wd|phrase)?|secret|psk(?:secret)?|community|(?:private|shared|auth|api|pre-shared)[-_ ]?key|key-string|token|authkey|privkey)["']?\s*[:=>]?\s*)("[^"]*"|'[^']*'|[^\s"'<,;}]+)`)
+// secret finds words behind which exports have what must not be shown. A bare "pass" is an action too: "pass in".
+var secret = regexp.MustCompile(`(?i)((?:(?:pass(?:word|wd|phrase)|secret|psk(?:secret)?|community|(?:private|shared|auth|api|pre-shared)[-_ ]?key|key-string|token|authkey|privkey)["']?\s*[:=>]?|\bpass["']?\s*[:=])\s*)("[^"]*"|'[^']*'|[^\s"'<,;}]+)`)
 
 // secretRoots is in every text that secret matches: to look for them is quicker.
 var secretRoots = []string{"pass", "secret", "psk", "community", "key", "token"}
