@@ -33,7 +33,7 @@ type language struct {
 }
 
 // languages are asked in this order: what is told by little comes last.
-var languages = []language{}
+var languages = []language{asaLanguage, iosLanguage}
 
 const (
 	maxExport = 256 << 20 // larger exports are refused
