@@ -521,9 +521,8 @@ func (a *asa) levels(f *ciscoInterface, fam uint8, global *ciscoBinding) {
 		title += fmt.Sprintf(", IPv%d", fam)
 	}
 	c := &Chain{Name: title, Where: f.place, Policy: Drop, PolicyText: "security-level"}
-	if listed {
-		c.Policy, c.PolicyText = Accept, "an access list decides"
-	}
+	when := asaWhen(f, In, fam)
+	var barred []string // where a list cannot let it go
 	add := func(g *ciscoInterface, pass bool, text string) {
 		r := &Rule{ID: "security-level", Where: f.place, Text: text, Action: Drop, Match: Match{{Field: Out, Names: []string{g.Name}}}}
 		if pass {
@@ -531,6 +530,7 @@ func (a *asa) levels(f *ciscoInterface, fam uint8, global *ciscoBinding) {
 		}
 		if !pass || !listed {
 			c.Rules = append(c.Rules, r)
+			barred = append(barred, g.Name)
 		}
 	}
 	for _, g := range a.ifaces {
@@ -547,11 +547,14 @@ func (a *asa) levels(f *ciscoInterface, fam uint8, global *ciscoBinding) {
 			add(g, f.level > g.level, between)
 		}
 	}
-	if listed && len(c.Rules) == 0 {
-		return
+	if listed {
+		if len(barred) == 0 {
+			return
+		}
+		when = append(when, Term{Field: Out, Names: barred})
 	}
 	a.rs.Chains[title] = c
-	a.rs.Steps = append(a.rs.Steps, Step{Name: title, Hook: Forward, When: asaWhen(f, In, fam), Chain: title, Stateful: true})
+	a.rs.Steps = append(a.rs.Steps, Step{Name: title, Hook: Forward, When: when, Chain: title, Stateful: true})
 }
 
 // itself adds connections to the device: it has services to manage it, and else takes none.
@@ -654,6 +657,15 @@ func (a *asa) newNAT(dnat, snat *Chain) {
 	}
 }
 
+// and is all that is in one of two sets.
+func (s ciscoAddrs) and(t ciscoAddrs) ciscoAddrs {
+	if t.within == "" {
+		s.ranges = Merge(append(slices.Clone(s.ranges), t.ranges...))
+	}
+	s.word = joinWords(s.word, first(t.word, t.within))
+	return s
+}
+
 func (s ciscoAddrs) span() Range {
 	switch {
 	case s.any && s.family == 4:
@@ -701,7 +713,7 @@ func (a *asa) interfaceAddr(side []string, v6 bool) ciscoAddrs {
 		fam = 6
 	}
 	if len(side) == 0 {
-		return ciscoAddrs{word: "address of the interface", family: fam}
+		return ciscoAddrs{within: "address of the interface", family: fam, ranges: []Range{AllIPv6()}}
 	}
 	return a.addressOf(side[0], fam)
 }
@@ -743,11 +755,9 @@ func (a *asa) dynamic(n *ciscoNAT, c *cursor) {
 		case len(c.w) > 0 && c.w[0] == "interface": // once the pool is used up
 			c.next()
 			c.take("ipv6")
-			s := a.interfaceAddr(n.mapped, false)
-			n.srcTo.ranges, n.srcTo.word = Merge(append(slices.Clone(n.srcTo.ranges), s.ranges...)), joinWords(n.srcTo.word, s.within)
+			n.srcTo = n.srcTo.and(a.interfaceAddr(n.mapped, false))
 		case len(c.w) > 0 && a.groups[c.w[0]] != nil && !slices.Contains(asaNATWords, c.w[0]):
-			s := a.natAddrs(c.next())
-			n.srcTo.ranges, n.srcTo.word = Merge(append(slices.Clone(n.srcTo.ranges), s.ranges...)), joinWords(n.srcTo.word, s.word)
+			n.srcTo = n.srcTo.and(a.natAddrs(c.next()))
 		default:
 			return
 		}

@@ -1153,16 +1153,27 @@ func (n *ciscoNAT) add(dnat, snat *Chain) {
 	if !n.static {
 		to.Map, to.From = false, nil
 	}
-	put(snat, out(base(n.real, n.src, n.dstTo, n.srcPort, n.dstToPort), n.mapped), to, n.identity)
+	forward := out(base(n.real, n.src, n.dstTo, n.srcPort, n.dstToPort), n.mapped)
+	if hasDst && !n.dstIdentity { // sent to the real address, it is not this line's
+		forward = append(forward, sentTo(n.dst, n.dstPort)...)
+	}
+	put(snat, forward, to, n.identity)
 	if !n.static || n.oneWay {
 		return
 	}
 	// To the mapped side.
 	put(dnat, base(n.mapped, n.dstTo, n.srcTo, n.dstToPort, n.srcToPort), become1(n.srcTo, n.src, n.srcToPort, n.srcPort), n.identity)
 	if hasDst {
-		put(snat, out(base(n.mapped, n.dstTo, n.src, n.dstToPort, n.srcPort), n.real), become1(n.dstTo, n.dst, n.dstToPort, n.dstPort), n.dstIdentity)
+		back := out(base(n.mapped, n.dstTo, n.src, n.dstToPort, n.srcPort), n.real)
+		if !n.identity {
+			back = append(back, sentTo(n.srcTo, n.srcToPort)...)
+		}
+		put(snat, back, become1(n.dstTo, n.dst, n.dstToPort, n.dstPort), n.dstIdentity)
 	}
 }
+
+// sentTo matches the destination as it was before translation.
+func sentTo(a ciscoAddrs, p ciscoPorts) Match { return append(a.terms(OrigDst), p.terms(OrigDstPort)...) }
 
 func first8(a, b uint8) uint8 {
 	if a != 0 {
