@@ -449,8 +449,15 @@ func (a *asa) title(b ciscoBinding, fam uint8) string {
 		l = v6
 	}
 	if l == nil {
-		a.rs.note(b.where, "access-list %s is not in the export: what it says stays open; export all of show running-config", short(b.acl))
-		return "access-list " + short(b.acl)
+		title := "access-list " + short(b.acl)
+		if a.rs.Chains[title] == nil {
+			word := title + " is not in the export"
+			a.rs.note(b.where, "%s: what it says stays open; export all of show running-config", word)
+			a.rs.Chains[title] = &Chain{Name: title, Where: b.where, Policy: Drop, PolicyText: "implicit deny", Rules: []*Rule{
+				{ID: "missing", Where: b.where, Text: word, Action: Uncertain, Words: []string{word}},
+			}}
+		}
+		return title
 	}
 	return l.title
 }
@@ -577,10 +584,10 @@ func (a *asa) natControl() {
 	}
 	c := &Chain{Name: "nat-control", Where: where, Policy: Accept, PolicyText: "translated", Rules: []*Rule{{
 		ID: "nat-control", Where: where, Text: "nat-control", Action: Uncertain, Words: []string{"nat-control"},
-		Match: Match{{Field: Translated, Not: true, Bits: 3}},
 	}}}
+	when := Match{{Field: Translated, Not: true, Bits: 3}}
 	a.rs.Chains[c.Name] = c
-	a.rs.Steps = append(a.rs.Steps, Step{Name: c.Name, Hook: Forward, Chain: c.Name, Stateful: true})
+	a.rs.Steps = append(a.rs.Steps, Step{Name: c.Name, Hook: Forward, When: when, Chain: c.Name, Stateful: true})
 }
 
 // NAT, 8.3 and later.
@@ -682,6 +689,9 @@ func (a *asa) uncertainNAT(n *ciscoNAT, dnat, snat *Chain) {
 	for _, c := range []*Chain{dnat, snat} {
 		r := n.rule
 		r.Match, r.Action, r.Words = Match{unmodelled(r.Text)}, Uncertain, []string{r.Text}
+		if n.real != nil && n.mapped != nil {
+			r.Match = append(r.Match, Term{Field: In, Names: append(slices.Clone(n.real), n.mapped...)})
+		}
 		c.Rules = append(c.Rules, &r)
 	}
 }
@@ -786,20 +796,19 @@ func (a *asa) twiceNAT(w []string) (*ciscoNAT, bool) {
 		return n, false
 	}
 	kind := c.next()
+	if kind != "static" && kind != "dynamic" {
+		return n, false
+	}
 	name := c.next()
 	n.src = a.natAddrs(name)
-	switch kind {
-	case "static":
-		n.static = true
+	if n.static = kind == "static"; n.static {
 		if to := c.next(); to == "interface" {
 			n.srcTo = a.interfaceAddr(n.mapped, c.take("ipv6"))
 		} else {
 			n.srcTo, n.identity = a.natAddrs(to), to == name
 		}
-	case "dynamic":
+	} else {
 		a.dynamic(n, c)
-	default:
-		return n, false
 	}
 	if c.take("destination") {
 		if !c.take("static") {

@@ -365,7 +365,7 @@ func (c *cisco) options(r *Rule, w []string) error {
 			for n < len(w) && (w[n] == "disable" || w[n] == "default" || w[n] == "interval" || isNumber(w[n]) || slices.Contains(syslogLevels, w[n])) {
 				n++
 			}
-			if !c.asa && n == 1 && len(w) == 2 { // a tag of the admin's
+			if !c.asa && n == 1 && len(w) == 2 && tcpFlags[w[1]] == 0 && w[1] != "established" && w[1] != "fragments" { // a tag of the admin's
 				n = 2
 			}
 		case "inactive":
@@ -1173,7 +1173,9 @@ func (n *ciscoNAT) add(dnat, snat *Chain) {
 }
 
 // sentTo matches the destination as it was before translation.
-func sentTo(a ciscoAddrs, p ciscoPorts) Match { return append(a.terms(OrigDst), p.terms(OrigDstPort)...) }
+func sentTo(a ciscoAddrs, p ciscoPorts) Match {
+	return append(a.terms(OrigDst), p.terms(OrigDstPort)...)
+}
 
 func first8(a, b uint8) uint8 {
 	if a != 0 {
