@@ -29,6 +29,7 @@ var (
 	asaConfig = regexp.MustCompile(`(?m)^(?:(?:ASA|PIX) Version [0-9]|access-list \S+ (?:line [0-9]+ )?extended (?:permit|deny) |access-group \S+ (?:in interface|global))`)
 	asaShow   = regexp.MustCompile(`(?m)^access-list (?:cached ACL log flows|\S+; [0-9]+ elements?|\S+ line [0-9]+ )`)
 	asaHits   = regexp.MustCompile(`^\s*(?:ipv6 )?access-list (\S+) line ([0-9]+) (.*?)\s*(?:\(hitcnt=([0-9]+)\).*|0x[0-9a-f]+\s*)$`)
+	asaSizes  = regexp.MustCompile(`\([0-9]+\)`) // of groups, under object-group-search
 	asaPair   = regexp.MustCompile(`^\(([^,()\s]+)(?:,([^,()\s]+))?\)$`)
 )
 
@@ -46,7 +47,6 @@ type asa struct {
 	control      Place // nat-control
 	ports        []Range
 	v6           bool // there are IPv6 lists beside those of IPv4
-	nat          int
 }
 
 type asaObjectNAT struct {
@@ -862,7 +862,9 @@ func (a *asa) services(n *ciscoNAT, one, two string) bool {
 		return from.proto != 0 && from.word == "" && to.word == ""
 	}
 	n.tcp = true
-	n.srcPort, n.srcToPort = ciscoPorts{ranges: from.src}, ciscoPorts{ranges: to.src}
+	if n.static { // a dynamic line has no use for source ports
+		n.srcPort, n.srcToPort = ciscoPorts{ranges: from.src}, ciscoPorts{ranges: to.src}
+	}
 	n.dstPort, n.dstToPort = ciscoPorts{ranges: from.dst}, ciscoPorts{ranges: to.dst}
 	if !slices.Equal(from.dst, to.dst) {
 		n.dstIdentity = false
@@ -1199,7 +1201,7 @@ func (a *asa) hits(f Export) {
 // sameEntry compares a line of show running-config with one of show access-list, which adds log levels and the like: they
 // begin alike, up to the action, protocol and addresses.
 func sameEntry(config, show string) bool {
-	w, s := asaWords(config), strings.Fields(show)
+	w, s := asaWords(config), strings.Fields(asaSizes.ReplaceAllString(show, ""))
 	if len(s) > 0 && (s[0] == "extended" || s[0] == "standard") {
 		s = s[1:]
 	}

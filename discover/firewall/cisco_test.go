@@ -65,6 +65,8 @@ func TestCiscoRulesAreNamedAsOnTheDevice(t *testing.T) {
 		{asa, "access-list OUTSIDE_IN", "3", "access-list OUTSIDE_IN extended permit tcp any host 203.0.113.80 eq smtp", "owner: mail@city.example CHG0007001", "mail@city.example", "CHG0007001", 0},
 		// With groups, what the lines that it stands for counted.
 		{asa, "access-list OUTSIDE_IN", "5", "access-list OUTSIDE_IN extended permit tcp any4 object-group MAILHOSTS object-group MAILPORTS log warnings interval 60", "submission, and what else mail needs", "", "", 42},
+		// Under object-group-search, the line a second time with the sizes of its groups.
+		{asa, "access-list OUTSIDE_IN", "6", "access-list OUTSIDE_IN extended permit object-group SERVICES any host 10.20.0.28", "submission, and what else mail needs", "", "", 77},
 		{asa, "access-list OUTSIDE_IN", "8", "access-list OUTSIDE_IN extended permit tcp any host 10.20.0.31 eq smtp inactive", "submission, and what else mail needs", "", "", 2},
 		// Another line has this number now.
 		{asa, "access-list OUTSIDE_IN", "9", "access-list OUTSIDE_IN extended permit tcp any host 10.20.0.32 eq smtp time-range WEEKEND", "submission, and what else mail needs", "", "", -1},
@@ -260,7 +262,7 @@ func TestCiscoSecretsStayInTheExport(t *testing.T) {
 		"hunter2", "1AXgC/xWy", "t0ken99",
 	}
 	extra := "ip access-list extended S\n remark login password 7 hunter2\n permit tcp any any eq smtp\n remark enable secret 5 $1$1AXgC/xWy\n" +
-		" frob key 7 t0ken99\n permit tcp any any time-range password hunter2\ninterface Vlan1\n ip policy route-map password hunter2\nip nat inside source secret hunter2\n"
+		" frob key 7 t0ken99\n permit tcp any any shiny password hunter2\ninterface Vlan1\n ip policy route-map password hunter2\nip nat inside source secret hunter2\n"
 	asa := "ASA Version 9.1\naccess-list A remark snmp community hunter2\naccess-list A extended permit tcp any any eq smtp\n" +
 		"access-list A remark secret 5 $1$1AXgC/xWy\naccess-list A extended frob key 7 t0ken99\nnat (a,b) source secret hunter2\nshun password hunter2\n: end\n"
 	for _, text := range []string{fixture(t, "ios/edge.conf"), "version 15.1\n" + extra + "end\n", fixture(t, "asa/edge.conf"), asa} {
@@ -470,6 +472,49 @@ func TestCiscoGroupsAreBounded(t *testing.T) {
 	r = ruleOf(t, rs, "access-list A", "2").Match
 	if i := slices.IndexFunc(r, func(t Term) bool { return t.Field == DstAddr }); i < 0 || len(r[i].Ranges) != 1 || r[i].Ranges[0].size() != Number(7) {
 		t.Errorf("a group of 8 levels: got %+v, want 8 addresses", r)
+	}
+}
+
+// A line may end anywhere.
+func TestCiscoLinesOfAnyLength(t *testing.T) {
+	names, err := filepath.Glob("testdata/[ai][os][sa]/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flow := NewFlow("", netip.MustParseAddrPort("198.51.100.9:0"), netip.MustParseAddrPort("203.0.113.25:25"))
+	tried := 0
+	for _, name := range names {
+		if strings.HasSuffix(name, ".flows") {
+			continue
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start, tail := "version 15.1\n", "end\n"
+		if strings.Contains(name, "asa") {
+			start, tail = "ASA Version 9.1\n", ": end\n"
+			if strings.Contains(name, "old") || strings.Contains(name, "pix") {
+				start = "ASA Version 8.2\n"
+			}
+		}
+		for most := 1; most < 16; most++ {
+			var b strings.Builder
+			for line := range strings.Lines(string(data)) {
+				w := strings.Fields(line)
+				b.WriteString(line[:len(line)-len(strings.TrimLeft(line, " "))])
+				b.WriteString(strings.Join(w[:min(most, len(w))], " ") + "\n")
+			}
+			rs, err := readText(start + b.String() + tail)
+			if err != nil {
+				continue
+			}
+			rs.Decide(flow)
+			tried++
+		}
+	}
+	if tried < 100 {
+		t.Errorf("tried %d configurations, want 100 and more", tried)
 	}
 }
 

@@ -68,7 +68,8 @@ func readIOS(rs *Ruleset, files []Export) error {
 				rs.note(b.place(), "%s: lists on VLANs are not modelled", short(b.text))
 			case w[0] == "access-list" && len(w) > 2:
 				c.iosNumbered(b.ciscoLine, w[1])
-			case w[1] == "access-list" && len(w) > 2:
+			case w[0] != "ip" && w[0] != "ipv6":
+			case w[1] == "access-list":
 				c.iosNamed(b)
 			case w[1] == "route" && len(w) > 3:
 				if r, ok := c.iosRoute(b, w[2:], w[0] == "ipv6"); ok {
