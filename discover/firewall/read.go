@@ -33,6 +33,7 @@ type language struct {
 }
 
 // languages are asked in this order: what is told by little comes last.
+var languages = []language{asaLanguage, iosLanguage}
 var languages = []language{pfsense, opnsense}
 var languages = []language{
 	iptables,
