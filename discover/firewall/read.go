@@ -34,6 +34,8 @@ type language struct {
 
 // languages are asked in this order: what is told by little comes last.
 var languages = []language{
+	{name: "fortigate", export: fortiExport, is: isFortigate, read: readFortigate, edit: editFortigate},
+	{name: "vyos", export: vyosExport, is: isVyOS, read: readVyOS, edit: editVyOS},
 	{name: "csv", export: csvExport, is: isCSV, read: readCSV, edit: editCSV},
 }
 
