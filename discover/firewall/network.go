@@ -121,6 +121,14 @@ func (rs *Ruleset) route(c *connection) {
 			c.local = no
 		}
 		c.out = rs.places(best.Out)
+		if c.now.Dst.First != c.now.Dst.Last { // parts of it may lie behind others
+			for i := range rs.Routes {
+				r := PrefixRange(rs.Routes[i].Prefix)
+				if rs.Routes[i].Prefix.Bits() > best.Prefix.Bits() && !r.Last.less(c.now.Dst.First) && !c.now.Dst.Last.less(r.First) {
+					c.out = append(c.out, rs.places(rs.Routes[i].Out)...)
+				}
+			}
+		}
 		c.elsewhere = samePlaces(c.out, c.in)
 		return
 	}
