@@ -57,7 +57,8 @@ func (e *fortiEntry) on(key string) bool { return e.one(key) == "enable" }
 
 // forti is one virtual domain, while it is read.
 type forti struct {
-	rs       *Ruleset
+	rs      *Ruleset
+	file    string // the first one
 	vdom     string
 	several  bool // there are several VDOMs
 	tables   map[string][]*fortiEntry
@@ -79,7 +80,7 @@ type forti struct {
 
 func readFortigate(rs *Ruleset, files []Export) error {
 	f := &forti{
-		rs: rs, tables: make(map[string][]*fortiEntry), index: make(map[string]*fortiEntry), sets: make(map[string]*fortiSet),
+		rs: rs, file: files[0].Name, tables: make(map[string][]*fortiEntry), index: make(map[string]*fortiEntry), sets: make(map[string]*fortiSet),
 		byVIP: make(map[string]*fortiVIP), budget: 1 << 18, grouped: make(map[string]bool), services: make(map[string]*fortiService),
 	}
 	var all []*fortiEntry
@@ -539,7 +540,7 @@ func (f *forti) network() {
 		}
 	}
 	if len(f.tables["system interface"]) == 0 {
-		rs.note(Place{File: f.rs.Files[0].Name, Line: 1}, "no config system interface: the device's addresses and routes are not known; export with: %s", fortiExport)
+		rs.note(Place{File: f.file, Line: 1}, "no config system interface: the device's addresses and routes are not known; export with: %s", fortiExport)
 	}
 	for _, table := range []string{"firewall policy", "firewall policy6", "firewall consolidated policy", "firewall security-policy"} {
 		for _, e := range f.tables[table] {
@@ -1299,7 +1300,7 @@ func (f *forti) steps() {
 		if list := f.tables[name]; len(list) > 0 {
 			c.Where = Place{File: list[0].where.File, Line: list[0].where.Line}
 		} else {
-			c.Where = Place{File: rs.Files[0].Name, Line: 1}
+			c.Where = Place{File: f.file, Line: 1}
 		}
 		return c
 	}
@@ -1366,7 +1367,7 @@ func (f *forti) steps() {
 	}
 	if slices.ContainsFunc(nat, func(r *Rule) bool { return r.Action != Accept }) {
 		n := &Chain{Name: "nat of firewall policy", Where: c.Where, Rules: nat, Policy: Accept}
-		add(Step{Name: n.Name, Kind: SNAT, Hook: Postrouting, Stateful: true}, n)
+		add(Step{Name: n.Name, Kind: SNAT, Hook: Forward, Stateful: true}, n)
 	}
 }
 
@@ -1860,7 +1861,7 @@ func (f *forti) centralNAT(add func(Step, *Chain), chain func(string, Action, st
 		c.Rules = append(c.Rules, r)
 	}
 	if len(c.Rules) > 0 {
-		add(Step{Name: "firewall central-snat-map", Kind: SNAT, Hook: Postrouting, Stateful: true}, c)
+		add(Step{Name: "firewall central-snat-map", Kind: SNAT, Hook: Forward, Stateful: true}, c)
 	}
 }
 

@@ -24,6 +24,7 @@ func isVyOS(start []byte) bool { return vyosStart.Match(start) || vyosCurly.Matc
 // translated and sources as they came, and every packet is judged, unless a rule about states says otherwise.
 type vyos struct {
 	rs     *Ruleset
+	first  string // name of the first file
 	lists  map[string]*vyosList  // of rules, by their path: "firewall ipv4 name WAN-IN", "nat destination"
 	order  []string              // of lists
 	groups map[string]*vyosGroup // by kind and name
@@ -102,7 +103,7 @@ type vyosRoute struct {
 
 func readVyOS(rs *Ruleset, files []Export) error {
 	v := &vyos{
-		rs: rs, lists: make(map[string]*vyosList), groups: make(map[string]*vyosGroup), zones: make(map[string]*vyosZone),
+		rs: rs, first: files[0].Name, lists: make(map[string]*vyosList), groups: make(map[string]*vyosGroup), zones: make(map[string]*vyosZone),
 		known: make(map[string]int), addrs: make(map[string]bool), budget: 1 << 18, said: make(map[string]bool),
 	}
 	for i := range files {
@@ -538,7 +539,7 @@ func (v *vyos) network() {
 	connected := slices.Clone(rs.Routes)
 	v.routes = slices.DeleteFunc(v.routes, func(r vyosRoute) bool { return v.said["disabled "+r.prefix.String()+" "+r.via.String()] })
 	if len(v.routes)*len(connected) > 1<<26 {
-		rs.note(Place{File: rs.Files[0].Name, Line: 1}, "too many routes and interfaces to tell where each leads")
+		rs.note(Place{File: v.first, Line: 1}, "too many routes and interfaces to tell where each leads")
 		connected = nil
 	}
 	slices.SortStableFunc(v.routes, func(a, b vyosRoute) int {
@@ -684,11 +685,11 @@ func (v *vyos) steps() {
 	v.zoneSteps()
 	if c := v.natStaticSource(); c != nil {
 		rs.Chains[c.Name] = c
-		rs.Steps = append(rs.Steps, Step{Name: c.Name, Kind: SNAT, Hook: Postrouting, Chain: c.Name})
+		rs.Steps = append(rs.Steps, Step{Name: c.Name, Kind: SNAT, Hook: Forward, Chain: c.Name})
 	}
 	for _, path := range []string{"nat source", "nat66 source"} {
 		v.nat(path, SNAT)
-		step(path, SNAT, Postrouting)
+		step(path, SNAT, Forward)
 	}
 }
 
