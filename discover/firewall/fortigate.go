@@ -3,8 +3,10 @@ package firewall
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -815,10 +817,11 @@ func (f *forti) address(s *fortiSet, e *fortiEntry, six bool) {
 		}
 		s.ranges = []Range{r}
 	case kind == "wildcard":
-		if r, err := ParseAddrs(strings.Join(e.set["wildcard"], "/")); err == nil {
-			s.ranges = []Range{r}
+		if s.ranges = fortiWildcard(e.set["wildcard"]); s.ranges != nil && f.budget > 0 {
+			f.budget -= len(s.ranges)
 			return
 		}
+		s.ranges = nil
 		s.words = append(s.words, "address "+e.id+" (wildcard "+strings.Join(e.set["wildcard"], " ")+")")
 	case kind == "fqdn" || kind == "wildcard-fqdn":
 		s.words = append(s.words, "address "+e.id+" ("+kind+" "+first(e.one("fqdn"), e.one("wildcard-fqdn"))+")")
@@ -826,6 +829,33 @@ func (f *forti) address(s *fortiSet, e *fortiEntry, six bool) {
 		s.words = append(s.words, "address "+e.id+" (geography "+e.one("country")+")")
 	default: // dynamic, mac, template, …
 		unread()
+	}
+}
+
+// fortiWildcard lists what an address with a mask of any bits stands for; nil if that is too much.
+func fortiWildcard(v []string) []Range {
+	if len(v) != 2 {
+		return nil
+	}
+	a, err := netip.ParseAddr(v[0])
+	m, err2 := netip.ParseAddr(v[1])
+	if err != nil || err2 != nil || !a.Is4() || !m.Is4() {
+		return nil
+	}
+	mask := binary.BigEndian.Uint32(m.AsSlice())
+	addr := binary.BigEndian.Uint32(a.AsSlice()) & mask
+	low := uint32(1)<<bits.TrailingZeros32(mask) - 1 // free bits at the end make a range
+	free := ^mask &^ low
+	if bits.OnesCount32(free) > 12 {
+		return nil
+	}
+	var out []Range
+	for set := uint32(0); ; {
+		first := uint64(0xffff)<<32 | uint64(addr|set)
+		out = append(out, Range{Value{0, first}, Value{0, first | uint64(low)}})
+		if set = (set - free) & free; set == 0 { // the next number with bits of free only
+			return Merge(out)
+		}
 	}
 }
 
@@ -1312,7 +1342,11 @@ func (f *forti) steps() {
 		for _, e := range f.tables["firewall acl6"] {
 			c.Rules = append(c.Rules, f.plain(e, e.set["interface"], true, Drop))
 		}
-		add(Step{Name: "firewall acl", Kind: Filter, Hook: Prerouting}, c)
+		var when []Match
+		for _, r := range c.Rules {
+			when = append(when, r.Match)
+		}
+		add(Step{Name: "firewall acl", Kind: Filter, Hook: Prerouting, When: Match{{Field: AnyOf, Any: when}}}, c)
 	}
 	if len(f.vips) > 0 {
 		c := chain("firewall vip", Accept, "")
@@ -1350,6 +1384,7 @@ func (f *forti) steps() {
 			if e.one("intrazone") == "allow" {
 				r := f.rule(e, Match{{Field: In, Names: []string{e.id}}, {Field: Out, Names: []string{e.id}}}, Accept)
 				c.Rules = append(c.Rules, r)
+				nat = append(nat, r)
 			}
 		}
 		policies("firewall policy")
