@@ -59,8 +59,8 @@ func (e *fortiEntry) on(key string) bool { return e.one(key) == "enable" }
 
 // forti is one virtual domain, while it is read.
 type forti struct {
-	rs      *Ruleset
-	file    string // the first one
+	rs       *Ruleset
+	file     string // the first one
 	vdom     string
 	several  bool // there are several VDOMs
 	tables   map[string][]*fortiEntry

@@ -24,7 +24,7 @@ func isVyOS(start []byte) bool { return vyosStart.Match(start) || vyosCurly.Matc
 // translated and sources as they came, and every packet is judged, unless a rule about states says otherwise.
 type vyos struct {
 	rs     *Ruleset
-	first  string // name of the first file
+	first  string                // name of the first file
 	lists  map[string]*vyosList  // of rules, by their path: "firewall ipv4 name WAN-IN", "nat destination"
 	order  []string              // of lists
 	groups map[string]*vyosGroup // by kind and name
