@@ -29,7 +29,12 @@ type Ruleset struct {
 	Notes      []Note // what was not understood, and is left out of the rules
 	// Exported is when the export was made, as far as known; counters are of that time.
 	Exported time.Time
+	// members are the device's own names of what an object holds, for an Edit that drops one of them.
+	members map[string]map[Range]member
 }
+
+// member is one member of an object. The group is the object, or one in it.
+type member struct{ group, name string }
 
 // File is one export that was read.
 type File struct {

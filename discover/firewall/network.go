@@ -115,6 +115,16 @@ func (d *Decider) route(c *connection) {
 			c.local = no
 		}
 		c.out = d.places(best.out)
+		if c.now.Dst.First != c.now.Dst.Last { // parts of it may lie behind others
+			for i := range d.routes {
+				if &d.routes[i] == best {
+					break
+				}
+				if r := d.routes[i].to; !r.Last.less(c.now.Dst.First) && !c.now.Dst.Last.less(r.First) {
+					c.out = append(slices.Clip(c.out), d.places(d.routes[i].out)...)
+				}
+			}
+		}
 		c.elsewhere = samePlaces(c.out, c.in)
 		c.carries = !c.elsewhere
 		return

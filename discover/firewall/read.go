@@ -33,10 +33,14 @@ type language struct {
 }
 
 // languages are asked in this order: what is told by little comes last.
-var languages = []language{asaLanguage, iosLanguage}
-var languages = []language{pfsense, opnsense}
 var languages = []language{
 	iptables,
+	pfsense,
+	opnsense,
+	{name: "fortigate", export: fortiExport, is: isFortigate, read: readFortigate, edit: editFortigate},
+	{name: "vyos", export: vyosExport, is: isVyOS, read: readVyOS, edit: editVyOS},
+	asaLanguage,
+	iosLanguage,
 	{name: "csv", export: csvExport, is: isCSV, read: readCSV, edit: editCSV},
 }
 
