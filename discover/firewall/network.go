@@ -108,14 +108,7 @@ func (rs *Ruleset) route(c *connection) {
 	if c.local == yes {
 		return
 	}
-	var best *Route
-	for i := range rs.Routes {
-		r := PrefixRange(rs.Routes[i].Prefix)
-		if r.holds(c.now.Dst.First) && r.holds(c.now.Dst.Last) && (best == nil || rs.Routes[i].Prefix.Bits() > best.Prefix.Bits()) &&
-			family(r) == family(c.now.Dst) {
-			best = &rs.Routes[i]
-		}
-	}
+	best := rs.best(c.now.Dst)
 	if best != nil {
 		if c.now.Dst.First == c.now.Dst.Last && c.local == maybe {
 			c.local = no
@@ -145,6 +138,33 @@ func samePlaces(out, in places) bool {
 		}
 	}
 	return true
+}
+
+// best is the route of a destination; nil: none tells.
+func (rs *Ruleset) best(dst Range) (best *Route) {
+	for i := range rs.Routes {
+		r := PrefixRange(rs.Routes[i].Prefix)
+		if r.holds(dst.First) && r.holds(dst.Last) && (best == nil || rs.Routes[i].Prefix.Bits() > best.Prefix.Bits()) &&
+			family(r) == family(dst) {
+			best = &rs.Routes[i]
+		}
+	}
+	return best
+}
+
+// behind is the interface that has an address, or that a route leads to it by; none: it is not known.
+func (rs *Ruleset) behind(dst Range) places {
+	for i := range rs.Interfaces {
+		for _, p := range rs.Interfaces[i].Addrs {
+			if One(p.Addr()) == dst {
+				return places{rs.Interfaces[i].names()}
+			}
+		}
+	}
+	if best := rs.best(dst); best != nil {
+		return rs.places(best.Out)
+	}
+	return nil
 }
 
 // Connected adds a route for each network that an interface has an address in.
