@@ -88,6 +88,9 @@ func (d *Decider) Decide(f Flow) Decision {
 func (d *decider) decide(f Flow) Decision {
 	rs := d.rs
 	c := connection{orig: f, now: f, in: d.places(f.In), untold: true}
+	if d.asksOrigOut {
+		c.origOut = d.behind(f.Dst)
+	}
 	got := d.run(0, c)
 	got.Device = rs.Device
 	slices.Sort(got.Words)
@@ -107,7 +110,8 @@ type decider struct {
 type connection struct {
 	orig, now  Flow // as it came, and as it is
 	in, out    places
-	untold     bool // out and local are not told yet
+	origOut    places // where the original destination lies
+	untold     bool   // out and local are not told yet
 	local      truth
 	carries    bool  // it has a route on
 	elsewhere  bool  // as Decision has it
@@ -494,7 +498,10 @@ func (d *decider) meets(step *Step, c *connection, phase uint8) bool {
 
 // packet is how a step sees a packet of the connection.
 func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet {
-	p := &packet{phase: phase, in: c.in, out: c.out, translated: c.translated, perhaps: c.perhaps}
+	p := &packet{phase: phase, in: c.in, out: c.out, origOut: c.origOut, translated: c.translated, perhaps: c.perhaps}
+	if step.OwnOut && c.local == yes {
+		p.out = d.behind(c.now.Dst)
+	}
 	p.numbers[Proto], p.numbers[Family] = Single(Number(6)), Single(Number(6))
 	if v4 := AllIPv4(); v4.holds(c.orig.Src.First) && v4.holds(c.orig.Src.Last) {
 		p.numbers[Family] = Single(Number(4))

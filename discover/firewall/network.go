@@ -187,6 +187,21 @@ func samePlaces(out, in places) bool {
 	return true
 }
 
+// behind is the interface that has an address, or that a route leads to it by; none: it is not known.
+func (d *Decider) behind(dst Range) places {
+	for i := range d.rs.Interfaces {
+		for _, p := range d.rs.Interfaces[i].Addrs {
+			if One(p.Addr()) == dst {
+				return places{d.rs.Interfaces[i].names()}
+			}
+		}
+	}
+	if best := d.best(dst); best != nil {
+		return d.places(best.out)
+	}
+	return nil
+}
+
 // Connected adds a route for each network that an interface has an address in.
 func (rs *Ruleset) Connected() {
 	for _, f := range rs.Interfaces {

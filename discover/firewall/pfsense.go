@@ -1070,7 +1070,7 @@ func (p *pf) ownRules() {
 	}
 	six := p.root.kid("OPNsense", "Interfaces", "settings")
 	if p.opn && p.on(six, "disableipv6") || !p.opn && !system.has("ipv6allow") {
-		own(first2(six, system), "Block all IPv6", "block in quick inet6", Drop, familyTerm(6))
+		own(cmp.Or(six, system), "Block all IPv6", "block in quick inet6", Drop, familyTerm(6))
 	}
 	if !p.opn && !system.has("no_apipa_block") {
 		link := pfRanges("169.254.0.0/16")
@@ -1100,13 +1100,6 @@ func (p *pf) ownRules() {
 		}
 	}
 	p.antiLockout(own)
-}
-
-func first2(a, b *element) *element {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // lockout is the interface and the ports that nobody may shut by mistake ("Anti-lockout Rule").
@@ -1151,7 +1144,7 @@ func (p *pf) antiLockout(own func(e *element, id, text string, action Action, m 
 	}
 	m := append(Match{{Field: In, Names: []string{i.key}}, {Field: Proto, Ranges: []Range{Single(Number(6))}}}, p.term(set, DstAddr, 0, false)...)
 	m = append(m, Term{Field: DstPort, Ranges: ports})
-	own(first2(p.root.kid("system", "webgui"), p.root.kid("system")), "anti-lockout", "pass in quick on "+i.key+" tcp from any to "+to+" port "+text, Accept, m...)
+	own(cmp.Or(p.root.kid("system", "webgui"), p.root.kid("system")), "anti-lockout", "pass in quick on "+i.key+" tcp from any to "+to+" port "+text, Accept, m...)
 }
 
 // staticRules let the networks of a static route and of the interface that it leaves by talk to each other, where it is
@@ -1210,7 +1203,7 @@ func (p *pf) readPortForwards() {
 	if i, ports, text := p.lockout(); p.opn && i != nil {
 		m := append(Match{{Field: In, Names: []string{i.key}}, {Field: Proto, Ranges: []Range{Single(Number(6))}}}, p.term(p.addressOf(i, i.key+"ip"), DstAddr, 0, false)...)
 		m = append(m, Term{Field: DstPort, Ranges: ports})
-		p.add(pfRDR, &Rule{ID: "anti-lockout", Where: p.at(first2(p.root.kid("system", "webgui"), p.root)), Text: "Automatic: no rdr on " + i.key + " tcp to " + i.key + "ip port " + text, Action: Accept, Match: m})
+		p.add(pfRDR, &Rule{ID: "anti-lockout", Where: p.at(cmp.Or(p.root.kid("system", "webgui"), p.root)), Text: "Automatic: no rdr on " + i.key + " tcp to " + i.key + "ip port " + text, Action: Accept, Match: m})
 	}
 	list, ids := p.portForwards()
 	for _, e := range list {

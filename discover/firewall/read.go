@@ -34,6 +34,7 @@ type language struct {
 
 // languages are asked in this order: what is told by little comes last.
 var languages = []language{
+	{name: "panos", export: panosExport, is: isPANOS, read: readPANOS, edit: editPANOS},
 	iptables,
 	pfsense,
 	opnsense,
