@@ -51,6 +51,9 @@ type Decision struct {
 	Leaves Flow
 	// Out lists the interfaces that it may leave by; empty: not known.
 	Out []string
+	// Carries: the device knows the way: it is itself the end, translates the destination, or has a route on. Elsewhere: it
+	// knows where networks lie, and the connection goes to none of them, or back where it came from.
+	Carries, Elsewhere bool
 }
 
 // Hop is one step that decided something.
@@ -85,6 +88,9 @@ func (d *Decider) Decide(f Flow) Decision {
 func (d *decider) decide(f Flow) Decision {
 	rs := d.rs
 	c := connection{orig: f, now: f, in: d.places(f.In), untold: true}
+	if d.asksOrigOut {
+		c.origOut = d.behind(f.Dst)
+	}
 	got := d.run(0, c)
 	got.Device = rs.Device
 	slices.Sort(got.Words)
@@ -104,8 +110,11 @@ type decider struct {
 type connection struct {
 	orig, now  Flow // as it came, and as it is
 	in, out    places
-	untold     bool // out and local are not told yet
+	origOut    places // where the original destination lies
+	untold     bool   // out and local are not told yet
 	local      truth
+	carries    bool  // it has a route on
+	elsewhere  bool  // as Decision has it
 	translated uint8 // bits of Translated that are set
 	perhaps    uint8 // and that may be: it became one of several, which may be what it was
 	dnat, snat bool  // a step of the kind has decided
@@ -132,7 +141,8 @@ func (d *decider) run(at int, c connection) Decision {
 			}
 		}
 		step := &d.rs.Steps[at]
-		if !d.meets(step, &c, First) || c.dnat && step.Kind == DNAT || c.snat && step.Kind == SNAT || c.pass && step.Kind == Filter {
+		if !d.meets(step, &c, First) || c.dnat && step.Kind == DNAT || c.snat && step.Kind == SNAT ||
+			c.pass && step.Kind == Filter && step.Hook != Forward {
 			continue
 		}
 		p := d.packet(step, at, &c, First)
@@ -173,7 +183,7 @@ func (d *decider) run(at int, c connection) Decision {
 func (d *decider) follow(c *connection, phase uint8) (stop bool) {
 	for at := range d.rs.Steps {
 		step := &d.rs.Steps[at]
-		if step.Kind != Filter || step.Stateful || c.pass || !d.meets(step, c, phase) {
+		if step.Kind != Filter || step.Stateful || c.pass && step.Hook != Forward || !d.meets(step, c, phase) {
 			continue
 		}
 		p := d.packet(step, at, c, phase)
@@ -473,6 +483,9 @@ func (d *decider) end(c connection, v Verdict) Decision {
 	if v == Denied && c.blind {
 		v = Possibly
 	}
+	if c.untold {
+		d.route(&c)
+	}
 	out := Decision{Verdict: v, Hops: c.hops, Local: c.local == yes, Leaves: c.now}
 	out.Leaves.In = ""
 	if v == Possibly {
@@ -481,6 +494,8 @@ func (d *decider) end(c connection, v Verdict) Decision {
 	for _, p := range c.out {
 		out.Out = append(out.Out, p[0])
 	}
+	out.Carries = out.Local || c.dnat || c.carries
+	out.Elsewhere = !out.Carries && c.elsewhere
 	return out
 }
 
@@ -504,7 +519,10 @@ func (d *decider) meets(step *Step, c *connection, phase uint8) bool {
 
 // packet is how a step sees a packet of the connection.
 func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet {
-	p := &packet{phase: phase, in: c.in, out: c.out, translated: c.translated, perhaps: c.perhaps}
+	p := &packet{phase: phase, in: c.in, out: c.out, origOut: c.origOut, translated: c.translated, perhaps: c.perhaps}
+	if step.OwnOut && c.local == yes {
+		p.out = d.behind(c.now.Dst)
+	}
 	p.numbers[Proto], p.numbers[Family] = Single(Number(6)), Single(Number(6))
 	if v4 := AllIPv4(); v4.holds(c.orig.Src.First) && v4.holds(c.orig.Src.Last) {
 		p.numbers[Family] = Single(Number(4))

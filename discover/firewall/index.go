@@ -12,10 +12,12 @@ type Decider struct {
 	behindDNAT int // index of the step behind the last DNAT step
 	firstSNAT  int // index of the first SNAT step, plus 1; 0: none
 	hooked     bool
-	own        []Range // the device's addresses
-	routes     []way   // the longest prefix first
-	chains     map[*Chain]*chainIndex
-	names      map[string]places
+	// asksOrigOut: a rule asks where the original destination lies.
+	asksOrigOut bool
+	own         []Range // the device's addresses
+	routes      []way   // the longest prefix first
+	chains      map[*Chain]*chainIndex
+	names       map[string]places
 }
 
 // way is a route.
@@ -38,6 +40,11 @@ func (rs *Ruleset) Decider() *Decider {
 		}
 		if h := rs.Steps[i].Hook; h == Input || h == Forward {
 			d.hooked = true
+		}
+	}
+	for _, c := range rs.Chains {
+		for _, r := range c.Rules {
+			d.asksOrigOut = d.asksOrigOut || r.Match.asks(OrigOut)
 		}
 	}
 	routes := slices.Clone(rs.Routes)
@@ -209,4 +216,11 @@ func (x *fieldIndex) among(set *blockBits, r Range) {
 	for i := range set {
 		set[i] &= may[i]
 	}
+}
+
+// asks reports whether a match looks at a field.
+func (m Match) asks(f Field) bool {
+	return slices.ContainsFunc(m, func(t Term) bool {
+		return t.Field == f || slices.ContainsFunc(t.Any, func(m Match) bool { return m.asks(f) })
+	})
 }

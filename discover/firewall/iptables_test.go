@@ -217,7 +217,7 @@ func TestIPTablesEdits(t *testing.T) {
 		},
 		{
 			"a drop of two sources", "ip6tables filter INPUT", 0,
-			Edit{Kind: DenyAbove, Dst: netip.MustParseAddrPort("[2001:db8::1]:25"), Sources: prefixes("2001:db8:1::/48", "2001:db8:2::/48")},
+			Edit{Kind: DenyAbove, Dst: netip.MustParseAddrPort("[2001:db8::1]:25"), Sources: sourceNets("2001:db8:1::/48", "2001:db8:2::/48")},
 			[]string{
 				"ip6tables -t filter -I INPUT 1 -s 2001:db8:1::/48 -d 2001:db8::1/128 -p tcp -m tcp --dport 25 -j DROP",
 				"ip6tables -t filter -I INPUT 1 -s 2001:db8:2::/48 -d 2001:db8::1/128 -p tcp -m tcp --dport 25 -j DROP",
@@ -227,7 +227,7 @@ func TestIPTablesEdits(t *testing.T) {
 		{"the line is deleted", "iptables filter known", 1, Edit{Kind: Remove}, []string{"iptables -t filter -D known 2"}},
 		{
 			"fewer sources", "iptables filter FORWARD", 8,
-			Edit{Kind: Narrow, Sources: prefixes("203.0.113.9/32", "203.0.113.64/26")},
+			Edit{Kind: Narrow, Sources: sourceNets("203.0.113.9/32", "203.0.113.64/26")},
 			[]string{
 				"iptables -t filter -R FORWARD 9 -s 203.0.113.9/32 -d 10.20.0.27/32 -p tcp -m tcp --dport 25:30 -j ACCEPT",
 				"iptables -t filter -I FORWARD 9 -s 203.0.113.64/26 -d 10.20.0.27/32 -p tcp -m tcp --dport 25:30 -j ACCEPT",
@@ -251,7 +251,7 @@ func TestIPTablesEdits(t *testing.T) {
 	}
 }
 
-func prefixes(list ...string) (out []netip.Prefix) {
+func sourceNets(list ...string) (out []netip.Prefix) {
 	for _, s := range list {
 		out = append(out, netip.MustParsePrefix(s))
 	}

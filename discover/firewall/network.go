@@ -115,8 +115,21 @@ func (d *Decider) route(c *connection) {
 			c.local = no
 		}
 		c.out = d.places(best.out)
+		if c.now.Dst.First != c.now.Dst.Last { // parts of it may lie behind others
+			for i := range d.routes {
+				if &d.routes[i] == best {
+					break
+				}
+				if r := d.routes[i].to; !r.Last.less(c.now.Dst.First) && !c.now.Dst.Last.less(r.First) {
+					c.out = append(slices.Clip(c.out), d.places(d.routes[i].out)...)
+				}
+			}
+		}
+		c.elsewhere = samePlaces(c.out, c.in)
+		c.carries = !c.elsewhere
 		return
 	}
+	c.elsewhere = len(d.routes) > 0
 	c.out = nil
 	for i := range d.rs.Interfaces {
 		names := d.rs.Interfaces[i].names()
@@ -156,6 +169,34 @@ func (d *Decider) answers(dst Range) places {
 		return places{{"lo"}}
 	}
 	if best := d.best(dst); best != nil && d.owns(dst) == no {
+		return d.places(best.out)
+	}
+	return nil
+}
+
+// samePlaces reports whether packets leave by where they came in.
+func samePlaces(out, in places) bool {
+	if len(out) == 0 || len(out) != len(in) {
+		return false
+	}
+	for i := range out {
+		if out[i][0] != in[i][0] {
+			return false
+		}
+	}
+	return true
+}
+
+// behind is the interface that has an address, or that a route leads to it by; none: it is not known.
+func (d *Decider) behind(dst Range) places {
+	for i := range d.rs.Interfaces {
+		for _, p := range d.rs.Interfaces[i].Addrs {
+			if One(p.Addr()) == dst {
+				return places{d.rs.Interfaces[i].names()}
+			}
+		}
+	}
+	if best := d.best(dst); best != nil {
 		return d.places(best.out)
 	}
 	return nil
