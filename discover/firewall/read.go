@@ -33,7 +33,9 @@ type language struct {
 }
 
 // languages are asked in this order: what is told by little comes last.
-var languages = []language{}
+var languages = []language{
+	{"aws", awsExport, isAWS, readAWS, editAWS},
+}
 
 const (
 	maxExport = 256 << 20 // larger exports are refused
