@@ -242,21 +242,6 @@ func (a *aws) thing(key string, v node, entries *awsPrefixes) {
 	}
 }
 
-// parse reads addresses that must be some; others are noted.
-func (a *aws) parse(v node, texts []string) (out []Range) {
-	for _, t := range texts {
-		if t == "" {
-			continue
-		}
-		if r, err := ParseAddrs(t); err == nil {
-			out = append(out, r)
-		} else {
-			a.rs.note(v.place(), "%s; it is left out", word(err.Error()))
-		}
-	}
-	return out
-}
-
 func awsTag(tags node, key string) string {
 	for _, t := range tags.all() {
 		var k, v node

@@ -389,6 +389,21 @@ func minValue(a, b Value) Value {
 	return a
 }
 
+// parse reads addresses that must be some; others are noted.
+func (c *cloud) parse(v node, texts []string) (out []Range) {
+	for _, t := range texts {
+		if t == "" {
+			continue
+		}
+		if r, err := ParseAddrs(t); err == nil {
+			out = append(out, r)
+		} else {
+			c.rs.note(v.place(), "%s; it is left out", word(err.Error()))
+		}
+	}
+	return out
+}
+
 // translation is a public address, and the private one that a machine has it at.
 type translation struct {
 	public, private netip.Addr
@@ -534,6 +549,9 @@ func either(alternatives []Match) []Term {
 // word is what a file says, as a word for a reader.
 func word(s string) string { return clean(strings.Map(printable, s), 100) }
 
+// lastName is the last name of a path, for a reader.
+func lastName(path string) string { return word(path[strings.LastIndexByte(path, '/')+1:]) }
+
 func printable(r rune) rune {
 	if r < ' ' || r == 0x7f {
 		return ' '
@@ -602,15 +620,6 @@ func (m Match) term(f Field) *Term {
 	return nil
 }
 
-func prefixes(ranges []Range) (out []string) {
-	for _, r := range ranges {
-		for _, p := range r.Prefixes() {
-			out = append(out, p.String())
-		}
-	}
-	return out
-}
-
 func prefixTexts(list []netip.Prefix) (out []string) {
 	for _, p := range list {
 		out = append(out, p.String())
@@ -646,4 +655,13 @@ func title(s string) string {
 // byNumber sorts rules, and keeps the order of equals.
 func byNumber[T any](list []T, number func(T) int) {
 	slices.SortStableFunc(list, func(a, b T) int { return cmp.Compare(number(a), number(b)) })
+}
+
+func sortedKeys[T any](m map[string]T) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
 }

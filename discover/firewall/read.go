@@ -35,6 +35,7 @@ type language struct {
 // languages are asked in this order: what is told by little comes last.
 var languages = []language{
 	{"aws", awsExport, isAWS, readAWS, editAWS},
+	{"azure", azureExport, isAzure, readAzure, editAzure},
 }
 
 const (
