@@ -36,6 +36,7 @@ type language struct {
 var languages = []language{
 	{"aws", awsExport, isAWS, readAWS, editAWS},
 	{"azure", azureExport, isAzure, readAzure, editAzure},
+	{"gcp", gcpExport, isGCP, readGCP, editGCP},
 }
 
 const (
