@@ -351,7 +351,7 @@ func (a *aws) build(subnetsWhole bool) {
 		}
 		return []Term{t, {Field: side, Ranges: ours}}
 	}
-	a.groupStep("security groups egress", SrcAddr, true, notFrom(), Term{Field: SrcAddr, Ranges: ours})
+	a.groupStep("security groups egress", SrcAddr, true, a.from(ours, subnetsWhole)...)
 	a.aclStep("network ACLs egress", ids, true, near(SrcAddr, Term{Field: AnyOf, Any: []Match{
 		{{Field: Phase, Bits: Answer | LaterAnswer}}, {notFrom()},
 	}}))
@@ -359,7 +359,7 @@ func (a *aws) build(subnetsWhole bool) {
 		{{Field: Phase, Bits: First | Later}}, {{Field: Out, Not: true, Names: []string{internet}}},
 	}}))
 	var when []Term
-	if subnetsWhole && len(a.inside) > 0 { // what leaves the VPC is not filtered again
+	if subnetsWhole && a.whole && len(a.inside) > 0 { // what leaves the VPC is not filtered again
 		when = []Term{{Field: AnyOf, Any: []Match{{{Field: In, Not: true, Names: a.inside}}, {{Field: DstAddr, Ranges: ours}}}}}
 	}
 	a.groupStep("security groups ingress", DstAddr, false, when...)

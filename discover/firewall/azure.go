@@ -38,6 +38,8 @@ type azure struct {
 	space   []Range            // of the virtual networks and their peers
 	beyond  string             // word for what else VirtualNetwork holds; empty: nothing
 	cardsOK bool               // all network interfaces are in the export
+	// publicOK: so are public addresses.
+	publicOK bool
 }
 
 type azureGroup struct {
@@ -120,6 +122,7 @@ func readAzure(rs *Ruleset, files []Export) error {
 		}
 	}
 	a.cardsOK = seen["networkinterfaces"] && !broken
+	a.publicOK = seen["publicipaddresses"] && a.cardsOK
 	if !seen["virtualnetworks"] || broken {
 		a.beyond = "VirtualNetwork (az network vnet list -o json)"
 	}
@@ -379,11 +382,11 @@ func (a *azure) build() {
 		a.group(g, true)
 	}
 	ours := Merge(append(all, a.known...))
-	out := []Term{notFrom(), {Field: SrcAddr, Ranges: ours}}
+	out := a.from(ours, a.beyond == "")
 	a.groupStep("network interface security groups outbound", SrcAddr, cards, a.known, nil, out)
 	a.groupStep("subnet security groups outbound", SrcAddr, subnets, nil, open, out)
 	var in []Term
-	if a.beyond == "" && len(a.inside) > 0 { // what leaves the network is not filtered again
+	if a.beyond == "" && a.publicOK && len(a.inside) > 0 { // what leaves the network is not filtered again
 		in = []Term{{Field: AnyOf, Any: []Match{{{Field: In, Not: true, Names: a.inside}}, {{Field: DstAddr, Ranges: ours}}}}}
 	}
 	a.groupStep("subnet security groups inbound", DstAddr, subnets, nil, open, in)

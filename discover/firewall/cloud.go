@@ -55,7 +55,7 @@ func (d *document) incomplete(rs *Ruleset, export string) bool {
 		rs.note(Place{File: d.name, Line: line}, "the JSON ends or is wrong here: what follows is not read; export again: %s", export)
 	}
 	if d.more {
-		rs.note(Place{File: d.name, Line: 1}, "the list goes on (NextToken): what follows is not read; export without --max-items: %s", export)
+		rs.note(Place{File: d.name, Line: 1}, "the list has further pages that are not in the file; export without --max-items and --no-paginate: %s", export)
 	}
 	return d.broken >= 0 || d.more
 }
@@ -497,6 +497,16 @@ func (c *cloud) step(name, chain string, stateful bool, when ...Term) {
 		when = append(when, Term{Field: DstAddr, Not: true, Ranges: c.shared}, Term{Field: SrcAddr, Not: true, Ranges: c.shared})
 	}
 	c.rs.Steps = append(c.rs.Steps, Step{Name: name, Chain: chain, Stateful: stateful, When: when})
+}
+
+// from is the condition of egress steps: the packet is one of ours. Where it is not known which addresses are, it is one
+// if it comes from inside.
+func (c *cloud) from(ours []Range, whole bool) []Term {
+	known := Match{{Field: SrcAddr, Ranges: ours}}
+	if whole {
+		return []Term{notFrom(), known[0]}
+	}
+	return []Term{notFrom(), {Field: AnyOf, Any: []Match{known, {{Field: In, Names: c.inside}}}}}
 }
 
 // notFrom is for packets that do not come from the internet.

@@ -230,9 +230,9 @@ func (g *gcp) build() {
 	g.translate("external addresses")
 	g.overlap("--filter=network:NETWORK")
 	ours := Merge(append(slices.Clone(g.space), g.known...))
-	g.networkStep("firewall egress", SrcAddr, notFrom(), Term{Field: SrcAddr, Ranges: ours})
+	g.networkStep("firewall egress", SrcAddr, g.from(ours, len(g.space) > 0 && !g.broken)...)
 	var in []Term
-	if len(g.space) > 0 && !g.broken && len(g.inside) > 0 { // what leaves the network is not filtered again
+	if len(g.space) > 0 && g.whole && len(g.inside) > 0 { // what leaves the network is not filtered again
 		in = []Term{{Field: AnyOf, Any: []Match{{{Field: In, Not: true, Names: g.inside}}, {{Field: DstAddr, Ranges: ours}}}}}
 	}
 	g.networkStep("firewall ingress", DstAddr, in...)
