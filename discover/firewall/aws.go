@@ -83,14 +83,12 @@ func readAWS(rs *Ruleset, files []Export) error {
 		entries := a.entriesOf(d, len(files))
 		var listed []string
 		for key, v := range d.things(awsLists...) {
-			if v.first() != '{' || key == "" {
-				rs.note(v.place(), "is nothing that describes a VPC; it is left out")
-				continue
-			}
-			if !slices.Contains(listed, key) {
+			if key != "" && !slices.Contains(listed, key) {
 				listed = append(listed, key)
 			}
-			a.thing(key, v, entries)
+			if !a.thing(key, v, entries) && !d.strange(rs, v, "is nothing that describes a VPC") {
+				break
+			}
 		}
 		if len(listed) == 0 { // an empty list says so too
 			if m := awsForm.Find(d.data[:min(len(d.data), sniff)]); m != nil {
@@ -99,7 +97,7 @@ func readAWS(rs *Ruleset, files []Export) error {
 			}
 		}
 		read = append(read, listed...)
-		if d.incomplete(rs, awsCommand(listed)) {
+		if d.incomplete(rs, awsCommand(listed)) || d.odd > 0 {
 			broken = append(broken, listed...)
 			if entries != nil {
 				entries.whole = false
@@ -170,15 +168,14 @@ func (a *aws) subnet(id string) *awsSubnet {
 	return s
 }
 
-// thing takes one element of a list.
-func (a *aws) thing(key string, v node, entries *awsPrefixes) {
+// thing takes one element of a list. It reports whether it is one.
+func (a *aws) thing(key string, v node, entries *awsPrefixes) bool {
 	var id, name, tags, vpc node
 	switch key {
 	case "SecurityGroups":
 		v.pick(fields{"GroupId": &id, "GroupName": &name, "Tags": &tags, "VpcId": &vpc})
 		if id.text() == "" {
-			a.rs.note(v.place(), "a security group without GroupId; it is left out")
-			return
+			return false
 		}
 		if a.groups[id.text()] == nil {
 			g := &awsGroup{id: id.text(), name: name.text(), owner: awsTag(tags, "Owner"), node: v}
@@ -198,18 +195,20 @@ func (a *aws) thing(key string, v node, entries *awsPrefixes) {
 		v.pick(fields{"NetworkAclId": &id, "Associations": &associations, "VpcId": &vpc, "Tags": &tags})
 		a.network(vpc.text())
 		if id.text() == "" {
-			a.rs.note(v.place(), "a network ACL without NetworkAclId; it is left out")
-			return
+			return false
 		}
 		a.acls = append(a.acls, awsACL{id.text(), awsTag(tags, "Owner"), v})
 		for _, s := range associations.all() {
 			a.subnet(s.get("SubnetId").text()).acl = id.text()
 		}
 	case "NetworkInterfaces":
-		a.networkInterface(v)
+		return a.networkInterface(v)
 	case "Subnets":
 		var cidr, more node
 		v.pick(fields{"SubnetId": &id, "CidrBlock": &cidr, "Ipv6CidrBlockAssociationSet": &more, "VpcId": &vpc})
+		if id.text() == "" {
+			return false
+		}
 		a.network(vpc.text())
 		s := a.subnet(id.text())
 		s.vpc = vpc.text()
@@ -239,7 +238,10 @@ func (a *aws) thing(key string, v node, entries *awsPrefixes) {
 		if entries != nil {
 			entries.cidrs = append(entries.cidrs, v.get("Cidr").text())
 		}
+	default:
+		return false
 	}
+	return v.first() == '{'
 }
 
 func awsTag(tags node, key string) string {
@@ -262,12 +264,15 @@ func awsKey(group string, egress bool, proto, from, to node, source string) stri
 	return fmt.Sprint(group, egress, proto.text(), ports, source)
 }
 
-func (a *aws) networkInterface(v node) {
+func (a *aws) networkInterface(v node) bool {
 	var id, subnet, vpc, groups, addrs, six, prefix4, prefix6, kind node
 	v.pick(fields{
 		"NetworkInterfaceId": &id, "SubnetId": &subnet, "VpcId": &vpc, "Groups": &groups, "PrivateIpAddresses": &addrs, "InterfaceType": &kind,
 		"Ipv6Addresses": &six, "Ipv4Prefixes": &prefix4, "Ipv6Prefixes": &prefix6,
 	})
+	if id.text() == "" {
+		return false
+	}
 	a.network(vpc.text())
 	var texts []string
 	for _, p := range addrs.all() {
@@ -315,6 +320,7 @@ func (a *aws) networkInterface(v node) {
 	if none {
 		a.bare = append(a.bare, awsBare{kind.text(), id.text(), v.place(), ranges})
 	}
+	return true
 }
 
 // build makes steps and chains.

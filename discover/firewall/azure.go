@@ -103,8 +103,8 @@ func readAzure(rs *Ruleset, files []Export) error {
 		for _, v := range d.things("value") {
 			kind := a.thing(v)
 			seen[kind] = true
-			if kind == "" {
-				rs.note(v.place(), "is no network security group, network interface, network or public address; it is left out")
+			if kind == "" && !d.strange(rs, v, "is no network security group, network interface, network or public address") {
+				break
 			}
 		}
 		broken = d.incomplete(rs, azureExport) || broken

@@ -29,6 +29,7 @@ type document struct {
 	starts []int // newlines before each block
 	broken int   // where it stops to be JSON; -1: nowhere
 	more   bool  // it says that the list goes on (NextToken)
+	odd    int   // things that were not understood
 }
 
 const block = 4096
@@ -58,6 +59,15 @@ func (d *document) incomplete(rs *Ruleset, export string) bool {
 		rs.note(Place{File: d.name, Line: 1}, "the list has further pages that are not in the file; export without --max-items and --no-paginate: %s", export)
 	}
 	return d.broken >= 0 || d.more
+}
+
+// strange notes a thing that is not understood, and reports whether to go on: after many, the file is no export.
+func (d *document) strange(rs *Ruleset, v node, text string) bool {
+	rs.note(v.place(), "%s; it is left out", text)
+	if d.odd++; d.odd >= 100 && d.broken < 0 {
+		d.broken = v.from
+	}
+	return d.odd < 100
 }
 
 // node is a value in a document. The zero node is one that is not there.
@@ -150,7 +160,15 @@ func skip(data []byte, at, depth int) (end int, ok bool) {
 	for end < len(data) && strings.IndexByte("+-.0123456789abcdefghijklmnopqrstuvwxyzE", data[end]) >= 0 {
 		end++
 	}
-	return end, end-at <= 64 && json.Valid(data[at:end])
+	switch c := data[at]; c { // a number is not looked at further: who wants one reads it
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		return end, true
+	}
+	switch string(data[at:end]) {
+	case "true", "false", "null":
+		return end, true
+	}
+	return at, false
 }
 
 // all yields the values of an array, or of an object with their keys. One that is not whole is the last, with part set.

@@ -272,6 +272,8 @@ func TestCloudBadExports(t *testing.T) {
 		{"a list that is cut", "{\"SecurityGroups\":[{\"GroupId\":\"sg-1\"},\n{\"GroupId\":\"sg-", "x.json:2: the JSON ends or is wrong here"},
 		{"garbage in the middle", "{\"SecurityGroups\":[{\"GroupId\":\"sg-1\"},\n\n!,{\"GroupId\":\"sg-2\"}]}", "x.json:3: the JSON ends or is wrong here"},
 		{"entries of nobody knows which list", group + ` {"Entries":[{"Cidr":"10.0.0.0/8"}]}`, ""},
+		{"a thing that is none", `{"SecurityGroups":[{"GroupId":"sg-1"},{"GroupName":"x"}]}`, "x.json:1: is nothing that describes a VPC; it is left out"},
+		{"garbage without end", group + strings.Repeat("\n{}", 2000), "x.json:101: the JSON ends or is wrong here"},
 		{"brackets without end", group + strings.Repeat("[", 100000), "x.json:1: the JSON ends or is wrong here"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -78,8 +78,8 @@ func readGCP(rs *Ruleset, files []Export) error {
 		for key, v := range d.things("firewalls", "firewallPolicys", "items") {
 			kind := g.thing(key, v)
 			seen[kind] = true
-			if kind == "" {
-				rs.note(v.place(), "is no firewall rule, policy, instance or network; it is left out")
+			if kind == "" && !d.strange(rs, v, "is no firewall rule, policy, instance or network") {
+				break
 			}
 		}
 		g.broken = d.incomplete(rs, gcpExport) || g.broken
