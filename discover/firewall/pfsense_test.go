@@ -20,7 +20,7 @@ func readPFFixture(t testing.TB, name string) *Ruleset {
 	return rs
 }
 
-func ruleOf(t testing.TB, rs *Ruleset, id string) (*Chain, int) {
+func pfRuleOf(t testing.TB, rs *Ruleset, id string) (*Chain, int) {
 	t.Helper()
 	for _, name := range []string{pfRDR, pfBinat, pfIn, pfTanib, pfSNAT, pfOut} {
 		if c := rs.Chains[name]; c != nil {
@@ -35,7 +35,7 @@ func ruleOf(t testing.TB, rs *Ruleset, id string) (*Chain, int) {
 
 func TestPFRuleTells(t *testing.T) {
 	rs := readPFFixture(t, "testdata/pfsense/floating.xml")
-	c, i := ruleOf(t, rs, "100")
+	c, i := pfRuleOf(t, rs, "100")
 	r := c.Rules[i]
 	text, err := os.ReadFile("testdata/pfsense/floating.xml")
 	if err != nil {
@@ -61,7 +61,7 @@ func TestPFRuleTells(t *testing.T) {
 		}
 	}
 	opn := readPFFixture(t, "testdata/opnsense/old.xml")
-	c, i = ruleOf(t, opn, "22222222-0000-4000-8000-000000000001")
+	c, i = pfRuleOf(t, opn, "22222222-0000-4000-8000-000000000001")
 	if got, want := c.Rules[i].Changed, (Change{"root@10.20.0.9", time.Unix(1700000000, 0).UTC()}); got != want {
 		t.Errorf("OPNsense writes parts of seconds: got %v, want %v", got, want)
 	}
@@ -100,6 +100,7 @@ func TestPFExportsThatAreNotWhole(t *testing.T) {
 		{what: "ends that do not fit", text: "<pfsense>\n<filter>\n</nat></pfsense>", note: "cfg.xml:3: "},
 		{what: "two documents", text: "<pfsense></pfsense><pfsense></pfsense>", note: "more than one document"},
 		{what: "a wrong character", text: "<pfsense><filter>\x00</filter></pfsense>", note: "not XML to its end"},
+		{what: "a mode of asking for ports", text: "<pfsense><installedpackages><miniupnpd><config><enable>on</enable></config></miniupnpd></installedpackages></pfsense>", note: "UPnP is on"},
 		{what: "a mode of NAT that is not known", text: "<pfsense><nat><outbound><mode>magic</mode></outbound></nat></pfsense>", note: `mode "magic" is not known`},
 	} {
 		rs, err := Read("fw", Export{File: File{Name: "cfg.xml"}, Data: []byte(c.text)})
@@ -147,8 +148,8 @@ func TestPFMixedLineEndsKeepTheirNumbers(t *testing.T) {
 	}
 }
 
-// shownOf is all that a ruleset may show.
-func shownOf(rs *Ruleset) string {
+// pfShown is all that a ruleset may show.
+func pfShown(rs *Ruleset) string {
 	var b strings.Builder
 	for _, c := range rs.Chains {
 		b.WriteString(c.PolicyText + "\n")
@@ -182,7 +183,7 @@ func TestPFSecretsAreNotShown(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			all := shownOf(rs)
+			all := pfShown(rs)
 			for _, secret := range secrets {
 				if strings.Contains(all, secret) {
 					at := strings.Index(all, secret)
@@ -219,7 +220,7 @@ func TestPFEdit(t *testing.T) {
 		{"a member less", nat, "nat/rule 6", DropMember, Edit{Object: "POOL", Member: One(netip.MustParseAddr("172.16.5.31"))}, `Firewall > Aliases > POOL: remove 172.16.5.31`},
 		{"the new rules of OPNsense", model, "wan-20", DenyAbove, Edit{Dst: mx}, `Firewall > Rules [new]: add above "two of each" (uuid wan-20): Block, Quick, interface wan, direction in, IPv4, TCP, source any, destination 192.0.2.25 port 25`},
 	} {
-		chain, at := ruleOf(t, c.rs, c.id)
+		chain, at := pfRuleOf(t, c.rs, c.id)
 		e := c.edit
 		e.Kind, e.Chain, e.At, e.Rule = c.kind, chain, at, chain.Rules[at]
 		for i := range c.rs.Steps {
