@@ -30,7 +30,7 @@ func (p *pf) readPortForwards() {
 	if i, ports, text := p.lockout(); p.opn && i != nil {
 		m := append(Match{{Field: In, Names: []string{i.key}}, {Field: Proto, Ranges: []Range{Single(Number(6))}}}, p.term(p.addressOf(i, i.key+"ip"), DstAddr, 0, false)...)
 		m = append(m, Term{Field: DstPort, Ranges: ports})
-		p.add(pfRDR, &Rule{ID: "anti-lockout", Where: p.at(pfEither(p.root.kid("system", "webgui"), p.root)), Text: "Automatic: no rdr on " + i.key + " tcp to " + i.key + "ip port " + text, Action: Accept, Match: m})
+		p.add(pfRDR, &Rule{ID: "anti-lockout", Where: p.at(cmp.Or(p.root.kid("system", "webgui"), p.root)), Text: "Automatic: no rdr on " + i.key + " tcp to " + i.key + "ip port " + text, Action: Accept, Match: m})
 	}
 	list, ids := p.portForwards()
 	for _, e := range list {

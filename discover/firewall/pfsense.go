@@ -612,7 +612,7 @@ func (p *pf) ownRules() {
 	}
 	six := p.root.kid("OPNsense", "Interfaces", "settings")
 	if p.opn && p.on(six, "disableipv6") || !p.opn && !system.has("ipv6allow") {
-		own(pfEither(six, system), "Block all IPv6", "block in quick inet6", Drop, pfFamilyTerm(6))
+		own(cmp.Or(six, system), "Block all IPv6", "block in quick inet6", Drop, pfFamilyTerm(6))
 	}
 	if !p.opn && !system.has("no_apipa_block") {
 		link := pfRanges("169.254.0.0/16")
@@ -642,13 +642,6 @@ func (p *pf) ownRules() {
 		}
 	}
 	p.antiLockout(own)
-}
-
-func pfEither(a, b *pfElement) *pfElement {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // lockout is the interface and the ports that nobody may shut by mistake ("Anti-lockout Rule").
@@ -693,7 +686,7 @@ func (p *pf) antiLockout(own func(e *pfElement, id, text string, action Action, 
 	}
 	m := append(Match{{Field: In, Names: []string{i.key}}, {Field: Proto, Ranges: []Range{Single(Number(6))}}}, p.term(set, DstAddr, 0, false)...)
 	m = append(m, Term{Field: DstPort, Ranges: ports})
-	own(pfEither(p.root.kid("system", "webgui"), p.root.kid("system")), "anti-lockout", "pass in quick on "+i.key+" tcp from any to "+to+" port "+text, Accept, m...)
+	own(cmp.Or(p.root.kid("system", "webgui"), p.root.kid("system")), "anti-lockout", "pass in quick on "+i.key+" tcp from any to "+to+" port "+text, Accept, m...)
 }
 
 // staticRules let the networks of a static route and of the interface that it leaves by talk to each other, where it is

@@ -94,7 +94,7 @@ func TestPFExportsThatAreNotWhole(t *testing.T) {
 		{what: "cut off in the first tag", text: "<pfsense><", note: "cfg.xml:1: the file is not XML to its end"},
 		{what: "a first tag only", text: "<opnsense>", note: "not XML to its end"},
 		{what: "encrypted", text: "---- BEGIN config.xml ----\nVersion: pfSense 2.7\nVTJGc2RHVmtYMTg9\n---- END config.xml ----\n", err: "cfg.xml:1: the configuration is encrypted; Diagnostics > Backup & Restore"},
-		{what: "another XML", text: "<config><devices/></config>", err: "no rule export that is known"},
+		{what: "another XML", text: "<inventory><devices/></inventory>", err: "no rule export that is known"},
 		{what: "nested without end", text: "<pfsense>" + strings.Repeat("<filter>", 100), note: "too deep"},
 		{what: "a tag without end", text: "<pfsense><filter><rule " + strings.Repeat(`a="" `, 20000), note: "a tag is longer than 64 kB"},
 		{what: "ends that do not fit", text: "<pfsense>\n<filter>\n</nat></pfsense>", note: "cfg.xml:3: "},
