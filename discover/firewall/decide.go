@@ -122,8 +122,8 @@ type connection struct {
 	hops       []Hop
 	words      []string
 	unsure     bool
-	// blind: something not modelled came before the connection was known (notrack, a queue): states and translations may
-	// not be what they seem, so that not even a drop is sure.
+	// blind: something not modelled came before the connection was known (notrack, a queue), or translates it: states and
+	// addresses may not be what they seem, so that not even a drop is sure.
 	blind bool
 }
 
@@ -269,19 +269,11 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		set(&c)
 		c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now, To: c.now})
 		return []connection{c}
-	case Uncertain: // it may become anything
-		c.unsure = true
+	case Uncertain: // it may become anything, so that nothing behind is sure either
+		c.unsure, c.blind = true, true
 		if e.Rule != nil {
 			c.words = append(slices.Clip(c.words), e.Rule.Words...)
 		}
-		set(&c)
-		c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now})
-		if any := Ports(0, 65535); step.Kind == DNAT {
-			c.now.Dst, c.now.DstPort, c.perhaps = family(c.now.Dst), any, c.perhaps|1
-		} else {
-			c.now.Src, c.now.SrcPort, c.perhaps = family(c.now.Src), any, c.perhaps|2
-		}
-		c.hops[len(c.hops)-1].To = c.now
 		return []connection{c}
 	case Translate:
 	default:

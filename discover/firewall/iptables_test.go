@@ -148,7 +148,7 @@ func TestIPTablesKeepsPlaceCountersAndComment(t *testing.T) {
 	}
 	r := rs.Chains["iptables nat PREROUTING"].Rules[0]
 	got := fmt.Sprintf("%s %s:%d %d/%d %q %s %s", r.ID, r.Where.File, r.Where.Line, r.Counter.Packets, r.Counter.Bytes, r.Comment, r.Owner, r.Ticket)
-	want := `nat/PREROUTING/1 testdata/iptables/office.v4:16 31/1860 "mail in; owner: netops@city.example CHG0012345" netops@city.example CHG0012345`
+	want := `nat/PREROUTING/1 testdata/iptables/office.v4:17 31/1860 "mail in; owner: netops@city.example CHG0012345" netops@city.example CHG0012345`
 	if got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
@@ -217,7 +217,7 @@ func TestIPTablesEdits(t *testing.T) {
 		},
 		{
 			"a drop of two sources", "ip6tables filter INPUT", 0,
-			Edit{Kind: DenyAbove, Dst: netip.MustParseAddrPort("[2001:db8::1]:25"), Sources: sourceNets("2001:db8:1::/48", "2001:db8:2::/48")},
+			Edit{Kind: DenyAbove, Dst: netip.MustParseAddrPort("[2001:db8::1]:25"), Sources: prefixes("2001:db8:1::/48", "2001:db8:2::/48")},
 			[]string{
 				"ip6tables -t filter -I INPUT 1 -s 2001:db8:1::/48 -d 2001:db8::1/128 -p tcp -m tcp --dport 25 -j DROP",
 				"ip6tables -t filter -I INPUT 1 -s 2001:db8:2::/48 -d 2001:db8::1/128 -p tcp -m tcp --dport 25 -j DROP",
@@ -227,7 +227,7 @@ func TestIPTablesEdits(t *testing.T) {
 		{"the line is deleted", "iptables filter known", 1, Edit{Kind: Remove}, []string{"iptables -t filter -D known 2"}},
 		{
 			"fewer sources", "iptables filter FORWARD", 8,
-			Edit{Kind: Narrow, Sources: sourceNets("203.0.113.9/32", "203.0.113.64/26")},
+			Edit{Kind: Narrow, Sources: prefixes("203.0.113.9/32", "203.0.113.64/26")},
 			[]string{
 				"iptables -t filter -R FORWARD 9 -s 203.0.113.9/32 -d 10.20.0.27/32 -p tcp -m tcp --dport 25:30 -j ACCEPT",
 				"iptables -t filter -I FORWARD 9 -s 203.0.113.64/26 -d 10.20.0.27/32 -p tcp -m tcp --dport 25:30 -j ACCEPT",
@@ -249,13 +249,6 @@ func TestIPTablesEdits(t *testing.T) {
 			t.Errorf("%s: got\n%s\nwant\n%s", c.name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
 		}
 	}
-}
-
-func sourceNets(list ...string) (out []netip.Prefix) {
-	for _, s := range list {
-		out = append(out, netip.MustParsePrefix(s))
-	}
-	return out
 }
 
 // Jumps in a circle, and chains that multiply, end.
