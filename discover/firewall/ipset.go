@@ -48,6 +48,10 @@ func (t *tableReader) set(where Place, line string) {
 	}
 	switch words[0] {
 	case "create":
+		if len(t.sets) == 65534 { // as many as the kernel has
+			t.rs.note(where, "more sets than there can be")
+			return
+		}
 		method, kinds, ok := strings.Cut(words[2], ":")
 		s := &ipset{name: words[1], where: where, kinds: strings.Split(kinds, ","), keys: make(map[string]*setGroup)}
 		t.sets[s.name] = s
@@ -81,7 +85,7 @@ func (t *tableReader) set(where Place, line string) {
 			t.rs.note(where, "an element of set %s, which is not in the export; export all with ipset save", clean(words[1], 60))
 			return
 		}
-		if t.rules++; t.rules > 8*maxTableRules {
+		if t.rules++; t.rules > 4*maxTableRules {
 			s.words = []string{"set " + clean(s.name, 60) + " with more elements than are read"}
 			return
 		}
