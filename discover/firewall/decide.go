@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sync"
 )
 
 // Verdict is what rules say of a connection.
@@ -495,6 +496,10 @@ func (d *decider) meets(step *Step, c *connection, phase uint8) bool {
 // packet is how a step sees a packet of the connection.
 func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet {
 	p := &packet{phase: phase, in: c.in, out: c.out, translated: c.translated, perhaps: c.perhaps}
+	p.origOut = sync.OnceValue(func() places { return d.behind(c.orig.Dst) })
+	if step.OwnOut && c.local == yes {
+		p.out = d.behind(c.now.Dst)
+	}
 	p.numbers[Proto], p.numbers[Family] = Single(Number(6)), Single(Number(6))
 	if v4 := AllIPv4(); v4.holds(c.orig.Src.First) && v4.holds(c.orig.Src.Last) {
 		p.numbers[Family] = Single(Number(4))

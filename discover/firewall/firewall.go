@@ -101,6 +101,8 @@ type Step struct {
 	Chain string // where it begins
 	// Original: it sees destination address and port as they were before translation.
 	Original bool
+	// OwnOut: an address of the device itself lies behind the interface that has it, for Out.
+	OwnOut bool
 	// Stateful: it is asked about the first packet of a connection only; the others pass by the state that this one made.
 	Stateful bool
 	// LastMatch: the last rule that matches decides, not the first, unless the rule is Quick (pf).
@@ -202,6 +204,7 @@ const (
 
 	In         // interface that it came in by, or one of its zones: Names
 	Out        // interface that it leaves by: Names
+	OrigOut    // interface that its original destination lies behind, or whose address that is: Names
 	Phase      // which packets of a connection: Bits
 	Translated // Bits: 1 the destination was translated, 2 the source was
 	SrcLocal   // the source is an address of the device (addrtype, fib)

@@ -22,6 +22,7 @@ type packet struct {
 	phase      uint8 // one of First, Answer, Later, LaterAnswer
 	numbers    [numbers]Range
 	in, out    places
+	origOut    func() places
 	translated uint8
 	perhaps    uint8 // further bits of it that may be set
 	srcLocal   truth
@@ -88,6 +89,8 @@ func (t *Term) found(p *packet) truth {
 		return p.in.in(t.Names)
 	case Out:
 		return p.out.in(t.Names)
+	case OrigOut:
+		return p.origOut().in(t.Names)
 	case Phase:
 		return among(p.phase, t.Bits)
 	case Translated:
@@ -137,7 +140,7 @@ func (m Match) words(p *packet) (out []string) {
 		switch t.Field {
 		case In:
 			out = append(out, "where the connection enters the device")
-		case Out:
+		case Out, OrigOut:
 			out = append(out, "where the connection leaves the device")
 		case SrcPort:
 			out = append(out, "source port")
