@@ -41,6 +41,7 @@ var languages = []language{
 	{name: "vyos", export: vyosExport, is: isVyOS, read: readVyOS, edit: editVyOS},
 	asaLanguage,
 	iosLanguage,
+	{name: "panos", export: panosExport, is: isPANOS, read: readPANOS, edit: editPANOS},
 	{name: "csv", export: csvExport, is: isCSV, read: readCSV, edit: editCSV},
 }
 
