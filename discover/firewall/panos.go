@@ -1247,7 +1247,7 @@ type panosRouter struct {
 
 type panosRoute struct {
 	metric int
-	out    string // empty: not known
+	out    string // empty: not known, or to be discarded
 }
 
 // named is the interface of a name, which is added if need be.
@@ -1310,11 +1310,7 @@ func (p *panos) router(net *panosScope, router *panosRouter, vr, protocols *pano
 			if r.out == "" {
 				r.out = p.hop(first(hop.value("ip-address"), hop.value("ipv6-address")))
 			}
-			via := hop.at("next-vr") != nil || hop.at("next-lr") != nil
-			if via || hop.at("discard") != nil {
-				r.out = ""
-			}
-			router.add(prefix.Masked(), r, via)
+			router.add(prefix.Masked(), r, hop.at("next-vr") != nil || hop.at("next-lr") != nil)
 		}
 	}
 }

@@ -111,10 +111,59 @@ func TestPANOSKeepsSecrets(t *testing.T) {
 		t.Fatal("the fixture has no secrets: ", err)
 	}
 	hasNoSecret(t, readPanosFixture(t, "fw", "testdata/panos/edge.xml"), "hunter2")
+	root, err := panosTree(Export{Data: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var see func(n *panosNode)
+	see = func(n *panosNode) {
+		if n.text == "hunter2" {
+			t.Errorf("a secret is kept: <%s>", n.name)
+		}
+		for _, k := range n.kids {
+			see(k)
+		}
+	}
+	see(root)
 	hasNoSecret(t, readPanosFixture(t, "fw", "testdata/panos/learned.xml"), "hunter2")
 	_, err = Read("fw", export("x.xml", "<config><mgt-config><phash>hunter2</phash>"))
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestPANOSInnerDeviceGroup(t *testing.T) {
+	group := strings.ReplaceAll(panosVsys, "rulebase", "pre-rulebase")
+	text := "<config><devices><entry name=\"x\"><device-group>\n" + fmt.Sprintf(group, "all") + "\n" + fmt.Sprintf(group, "site") + "\n" + fmt.Sprintf(group, "floor") +
+		"</device-group></entry></devices><readonly><devices><entry name=\"x\"><device-group><entry name=\"floor\"><parent-dg>site</parent-dg></entry>" +
+		"<entry name=\"site\"><parent-dg>all</parent-dg></entry></device-group></entry></devices></readonly></config>"
+	rs, err := Read("fw", export("x.xml", text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []int
+	for _, r := range rs.Chains["security"].Rules {
+		if r.ID == "r" {
+			lines = append(lines, r.Where.Line)
+		}
+	}
+	if want := []int{2, 3, 4}; !slices.Equal(lines, want) {
+		t.Errorf("of nested groups the inner one is meant, with those around it: got rules of lines %v, want %v", lines, want)
+	}
+	text = strings.ReplaceAll(text, "<parent-dg>all</parent-dg>", "<parent-dg>floor</parent-dg>")
+	if _, err := Read("fw/floor", export("x.xml", text)); err != nil {
+		t.Errorf("groups in a circle: got %v", err)
+	}
+}
+
+func TestPANOSHoldsNoMoreThanItsBudget(t *testing.T) {
+	p := &panos{rs: new(Ruleset), addrs: make(map[string]*panosAddrs), ports: make(map[string][]Match), budget: 3, busy: make(map[string]bool)}
+	got := p.set([]string{"192.0.2.1", "192.0.2.3", "192.0.2.5", "192.0.2.7"}, Place{})
+	if len(got.ranges) > 3 || !slices.Contains(got.words, "more addresses than can be held") {
+		t.Errorf("got %d ranges and words %q", len(got.ranges), got.words)
+	}
+	if m := p.service([]string{"service-http"}); len(m) != 1 || m[0].Word != "more services than can be held" {
+		t.Errorf("got %v", m)
 	}
 }
 
@@ -210,10 +259,10 @@ func TestPANOSGarbageIsBounded(t *testing.T) {
 	for name, text := range map[string]string{
 		"a group of groups of groups": panosConfig(`<vsys><entry name="v"><address-group>` + func() string {
 			var b strings.Builder
-			for i := range 500 {
+			for i := range 120 {
 				fmt.Fprintf(&b, `<entry name="g%d"><static>`, i)
 				for j := range 40 {
-					fmt.Fprintf(&b, `<member>g%d</member><member>10.%d.%d.0/25</member>`, (i*7+j)%500, i%256, 2*j)
+					fmt.Fprintf(&b, `<member>g%d</member><member>10.%d.%d.0/25</member>`, (i*7+j)%120, i%256, 2*j)
 				}
 				b.WriteString("</static></entry>")
 			}
@@ -222,7 +271,7 @@ func TestPANOSGarbageIsBounded(t *testing.T) {
 			strings.Repeat(`<entry name="r"><source><member>g1</member><member>g2</member><member>R</member></source><action>allow</action></entry>`, 50) + `</rules></security></rulebase></entry></vsys>`),
 		"many zones": panosConfig(`<vsys><entry name="v"><rulebase><security><rules>` + func() string {
 			var b strings.Builder
-			for i := range 2 * panosNames {
+			for i := range panosNames + 1000 {
 				fmt.Fprintf(&b, `<entry name="r%d"><from><member>z%d</member></from></entry>`, i, i)
 			}
 			return b.String()
