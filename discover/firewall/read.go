@@ -45,6 +45,7 @@ var languages = []language{
 	{name: "vyos", export: vyosExport, is: isVyOS, read: readVyOS, edit: editVyOS},
 	asaLanguage,
 	iosLanguage,
+	{name: "panos", export: panosExport, is: isPANOS, read: readPANOS, edit: editPANOS},
 	{name: "csv", export: csvExport, is: isCSV, read: readCSV, edit: editCSV},
 }
 
@@ -128,9 +129,9 @@ func notAnExport(name string, start []byte) error {
 	}
 	var known []string
 	for _, l := range languages {
-		known = append(known, l.name+" ("+l.export+")")
+		known = append(known, l.name)
 	}
-	return fmt.Errorf("%s:1: is no rule export that is known; export one of: %s", name, strings.Join(known, "; "))
+	return fmt.Errorf("%s:1: is no rule export that is known; relaysweep rules check --languages tells what to export from each of: %s", name, strings.Join(known, ", "))
 }
 
 // Read reads the exports of one device: all in one language.
