@@ -34,18 +34,17 @@ type language struct {
 
 // languages are asked in this order: what is told by little comes last.
 var languages = []language{
-	{"aws", awsExport, isAWS, readAWS, editAWS},
-	{"azure", azureExport, isAzure, readAzure, editAzure},
-	{"gcp", gcpExport, isGCP, readGCP, editGCP},
-	{name: "panos", export: panosExport, is: isPANOS, read: readPANOS, edit: editPANOS},
 	iptables,
 	pfsense,
 	opnsense,
-	{name: "fortigate", export: fortiExport, is: isFortigate, read: readFortigate, edit: editFortigate},
-	{name: "vyos", export: vyosExport, is: isVyOS, read: readVyOS, edit: editVyOS},
 	asaLanguage,
 	iosLanguage,
+	{name: "fortigate", export: fortiExport, is: isFortigate, read: readFortigate, edit: editFortigate},
 	{name: "panos", export: panosExport, is: isPANOS, read: readPANOS, edit: editPANOS},
+	{name: "vyos", export: vyosExport, is: isVyOS, read: readVyOS, edit: editVyOS},
+	{name: "aws", export: awsExport, is: isAWS, read: readAWS, edit: editAWS},
+	{name: "azure", export: azureExport, is: isAzure, read: readAzure, edit: editAzure},
+	{name: "gcp", export: gcpExport, is: isGCP, read: readGCP, edit: editGCP},
 	{name: "csv", export: csvExport, is: isCSV, read: readCSV, edit: editCSV},
 }
 
