@@ -122,6 +122,9 @@ type connection struct {
 	hops       []Hop
 	words      []string
 	unsure     bool
+	// blind: something not modelled came before the connection was known (notrack, a queue), or translates it: states and
+	// addresses may not be what they seem, so that not even a drop is sure.
+	blind bool
 }
 
 // run goes on from a step to the end.
@@ -218,6 +221,7 @@ func (d *decider) filtered(c *connection, step *Step, phase uint8, ends []End, w
 	}
 	if stops && (lets || unsure) || unsure {
 		c.unsure = true
+		c.blind = c.blind || unsure && (step.Hook == Prerouting || step.Hook == Output)
 		c.words = append(slices.Clip(c.words), words...)
 	}
 	return stops && !lets && !unsure
@@ -226,7 +230,14 @@ func (d *decider) filtered(c *connection, step *Step, phase uint8, ends []End, w
 // translate does what a NAT step says. Where several ends are possible it follows each, and returns what comes of them.
 func (d *decider) translate(at int, c *connection, ends []End, words []string) (Decision, bool) {
 	var ways []connection
+	var all []Decision
 	for _, e := range ends {
+		if e.Action == Drop || e.Action == Reject {
+			lost := *c
+			lost.hops = append(slices.Clip(c.hops), Hop{Step: &d.rs.Steps[at], Ends: []End{e}, Packet: First, From: c.now, To: c.now})
+			all = append(all, d.end(lost, Denied))
+			continue
+		}
 		ways = append(ways, d.translated(at, *c, e)...)
 	}
 	if len(ways) == 1 && len(ends) == 1 {
@@ -237,7 +248,6 @@ func (d *decider) translate(at int, c *connection, ends []End, words []string) (
 		c.unsure, c.words = true, append(slices.Clip(c.words), "more ways to translate than can be followed")
 		return d.end(*c, Possibly), true
 	}
-	var all []Decision
 	for _, w := range ways {
 		all = append(all, d.run(at+1, w))
 	}
@@ -259,8 +269,8 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		set(&c)
 		c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now, To: c.now})
 		return []connection{c}
-	case Drop, Reject, Uncertain:
-		c.unsure = true
+	case Uncertain: // it may become anything, so that nothing behind is sure either
+		c.unsure, c.blind = true, true
 		if e.Rule != nil {
 			c.words = append(slices.Clip(c.words), e.Rule.Words...)
 		}
@@ -462,6 +472,9 @@ func (r Range) hull(s Range) Range {
 }
 
 func (d *decider) end(c connection, v Verdict) Decision {
+	if v == Denied && c.blind {
+		v = Possibly
+	}
 	if c.untold {
 		d.route(&c)
 	}
