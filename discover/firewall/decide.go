@@ -77,6 +77,11 @@ type End struct {
 // follows as well.
 func (rs *Ruleset) Decide(f Flow) Decision {
 	d := decider{rs: rs, budget: 1 << 22}
+	return d.decide(f)
+}
+
+func (d *decider) decide(f Flow) Decision {
+	rs := d.rs
 	for i := range rs.Steps {
 		switch rs.Steps[i].Kind {
 		case DNAT:
@@ -106,6 +111,7 @@ type decider struct {
 	hooked     bool
 	budget     int // rules that may still be looked at: jumps can multiply them without end
 	forks      int
+	every      bool // hops are kept of every packet, not of the first and those that are lost alone
 }
 
 // connection is the state of a connection between two steps.
@@ -156,7 +162,7 @@ func (d *decider) run(at int, c connection) Decision {
 			}
 			continue
 		}
-		if stop := c.filtered(step, First, ends, words); stop {
+		if stop := d.filtered(&c, step, First, ends, words); stop {
 			return d.end(c, Denied)
 		}
 	}
@@ -191,7 +197,7 @@ func (d *decider) follow(c *connection, phase uint8) (stop bool) {
 			words = append(words, step.When.words(p)...)
 			ends = append(ends, End{Action: Accept})
 		}
-		if c.filtered(step, phase, ends, words) {
+		if d.filtered(c, step, phase, ends, words) {
 			return true
 		}
 	}
@@ -199,7 +205,7 @@ func (d *decider) follow(c *connection, phase uint8) (stop bool) {
 }
 
 // filtered books what a filter step did. It reports whether the packet is surely lost.
-func (c *connection) filtered(step *Step, phase uint8, ends []End, words []string) (stop bool) {
+func (d *decider) filtered(c *connection, step *Step, phase uint8, ends []End, words []string) (stop bool) {
 	lets, stops, unsure := false, false, false
 	for _, e := range ends {
 		switch e.Action {
@@ -211,7 +217,7 @@ func (c *connection) filtered(step *Step, phase uint8, ends []End, words []strin
 			lets = true
 		}
 	}
-	if phase == First || stops || unsure {
+	if phase == First || stops || unsure || d.every {
 		c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: ends, Packet: phase})
 	}
 	if stops && (lets || unsure) || unsure {
