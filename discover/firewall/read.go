@@ -34,6 +34,7 @@ type language struct {
 
 // languages are asked in this order: what is told by little comes last.
 var languages = []language{
+	nftables,
 	{name: "csv", export: csvExport, is: isCSV, read: readCSV, edit: editCSV},
 }
 
