@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 )
@@ -87,7 +88,7 @@ func (d *decider) decide(f Flow) Decision {
 		case DNAT:
 			d.behindDNAT = i + 1
 		case SNAT:
-			if d.firstSNAT == 0 {
+			if d.firstSNAT == 0 && rs.Steps[i].Hook != Input {
 				d.firstSNAT = i + 1
 			}
 		}
@@ -107,7 +108,7 @@ func (d *decider) decide(f Flow) Decision {
 type decider struct {
 	rs         *Ruleset
 	behindDNAT int // index of the step behind the last DNAT step
-	firstSNAT  int // index of the first SNAT step, plus 1; 0: none
+	firstSNAT  int // index of the first SNAT step on the way out, plus 1; 0: none
 	hooked     bool
 	budget     int // rules that may still be looked at: jumps can multiply them without end
 	forks      int
@@ -123,6 +124,8 @@ type connection struct {
 	elsewhere  bool // as Decision has it
 	translated uint8
 	dnat, snat bool // a step of the kind has decided
+	snatAt     int  // index of the step that translated the source, plus 1; 0: none
+	lost       bool // a step that translates has dropped it
 	pass       bool
 	hops       []Hop
 	words      []string
@@ -131,6 +134,9 @@ type connection struct {
 
 // run goes on from a step to the end.
 func (d *decider) run(at int, c connection) Decision {
+	if c.lost {
+		return d.end(c, Denied)
+	}
 	for ; at < len(d.rs.Steps); at++ {
 		if c.untold && at >= d.behindDNAT {
 			c.untold = false
@@ -159,6 +165,9 @@ func (d *decider) run(at int, c connection) Decision {
 		if step.Kind != Filter {
 			if done, ok := d.translate(at, &c, ends, words); ok {
 				return done
+			}
+			if c.lost {
+				return d.end(c, Denied)
 			}
 			continue
 		}
@@ -263,7 +272,11 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		set(&c)
 		c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now, To: c.now})
 		return []connection{c}
-	case Drop, Reject, Uncertain:
+	case Drop, Reject:
+		c.lost = true
+		c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now, To: c.now})
+		return []connection{c}
+	case Uncertain:
 		c.unsure = true
 		if e.Rule != nil {
 			c.words = append(slices.Clip(c.words), e.Rule.Words...)
@@ -271,6 +284,9 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		return []connection{c}
 	case Translate:
 	default:
+		if e.Rule != nil { // it keeps the packet from the rules behind it
+			c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now, To: c.now})
+		}
 		return []connection{c}
 	}
 	set(&c)
@@ -280,8 +296,10 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 	if step.Kind == SNAT {
 		addr, port, bit, own = &c.now.Src, &c.now.SrcPort, 2, c.out
 	}
-	c.translated |= bit
 	from := c.now
+	if step.Kind == SNAT {
+		c.snatAt = at + 1
+	}
 	if len(to.Ports) > 0 {
 		*port = become(*port, to.Ports, to.FromPorts, to.Map)
 	}
@@ -309,6 +327,9 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 			w.now.Dst = t
 		} else {
 			w.now.Src = t
+		}
+		if w.now != from || w.now.Dst.First != w.now.Dst.Last || w.now.Src.First != w.now.Src.Last { // what becomes itself is not translated
+			w.translated |= bit
 		}
 		w.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: from, To: w.now})
 		if e.Rule.Pass {
@@ -356,13 +377,79 @@ func (d *decider) either(words []string, all ...Decision) Decision {
 	}
 	out := all[best]
 	if same && out.Verdict != Possibly {
-		return out
+		return d.joined(all)
 	}
 	out.Verdict = Possibly
 	out.Words = slices.Clone(words)
 	for _, o := range all {
 		out.Words = append(out.Words, o.Words...)
 	}
+	return out
+}
+
+// joined is what is sure where the same comes of several ways: at each step any of their lines may have decided.
+func (d *decider) joined(all []Decision) Decision {
+	out := all[0]
+	if len(all) == 1 {
+		return out
+	}
+	span := func(a, b Range) Range {
+		if b.First.less(a.First) {
+			a.First = b.First
+		}
+		if a.Last.less(b.Last) {
+			a.Last = b.Last
+		}
+		return a
+	}
+	flows := func(a, b Flow) Flow {
+		return Flow{a.In, span(a.Src, b.Src), span(a.Dst, b.Dst), span(a.SrcPort, b.SrcPort), span(a.DstPort, b.DstPort)}
+	}
+	out.Hops = nil
+	find := func(hops []Hop, h Hop) int {
+		return slices.IndexFunc(hops, func(o Hop) bool { return o.Step == h.Step && o.Packet == h.Packet })
+	}
+	for _, way := range all {
+		out.Leaves = flows(out.Leaves, way.Leaves)
+		for _, name := range way.Out {
+			if !slices.Contains(out.Out, name) {
+				out.Out = append(slices.Clip(out.Out), name)
+			}
+		}
+		out.Local, out.Elsewhere = out.Local && way.Local, out.Elsewhere && way.Elsewhere
+		for _, h := range way.Hops {
+			at := find(out.Hops, h)
+			if at < 0 {
+				h.Ends = slices.Clone(h.Ends)
+				out.Hops = append(out.Hops, h)
+				continue
+			}
+			o := &out.Hops[at]
+			o.From, o.To = flows(o.From, h.From), flows(o.To, h.To)
+			for _, e := range h.Ends {
+				if !slices.Contains(o.Ends, e) {
+					o.Ends = append(o.Ends, e)
+				}
+			}
+		}
+	}
+	for i := range out.Hops { // a step that decides on some of the ways only
+		h := &out.Hops[i]
+		if slices.ContainsFunc(all, func(way Decision) bool { return find(way.Hops, *h) < 0 }) {
+			h.Ends = append(h.Ends, End{Action: Accept})
+		}
+	}
+	place := func(h Hop) int {
+		for i := range d.rs.Steps {
+			if h.Step == &d.rs.Steps[i] {
+				return i
+			}
+		}
+		return -1
+	}
+	slices.SortStableFunc(out.Hops, func(a, b Hop) int {
+		return cmp.Or(cmp.Compare(a.Packet, b.Packet), cmp.Compare(place(a), place(b)))
+	})
 	return out
 }
 
@@ -395,7 +482,7 @@ func (d *decider) meets(step *Step, c *connection, phase uint8) bool {
 	case Output:
 		return local && phase&(Answer|LaterAnswer) != 0
 	case Postrouting:
-		return !local || phase&(Answer|LaterAnswer) != 0 || step.Kind == SNAT
+		return !local || phase&(Answer|LaterAnswer) != 0
 	}
 	return true
 }
@@ -423,10 +510,23 @@ func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet
 			h.Dst, h.DstPort = c.orig.Dst, c.orig.DstPort
 		}
 	}
+	switch step.Hook { // where nobody knows yet, or no longer, there is no interface
+	case Prerouting, Input:
+		p.out = nowhere
+	case Output:
+		p.in = nowhere
+	case Postrouting:
+		if c.local == yes {
+			p.in = nowhere
+		}
+	}
 	p.numbers[SrcAddr], p.numbers[DstAddr], p.numbers[SrcPort], p.numbers[DstPort] = h.Src, h.Dst, h.SrcPort, h.DstPort
 	p.srcLocal, p.dstLocal = d.rs.owns(h.Src), d.rs.owns(h.Dst)
 	return p
 }
+
+// nowhere is an interface without a name.
+var nowhere = places{{""}}
 
 // header is the connection, in its original direction, as the packets behind the first have it at a step: translations
 // are done where the first packet had them done, and undone at the same places on the way back.
@@ -437,7 +537,7 @@ func (d *decider) header(at int, c *connection, phase uint8) Flow {
 	case !back && at < d.behindDNAT:
 		h.Dst, h.DstPort = c.orig.Dst, c.orig.DstPort
 		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
-	case !back && (d.firstSNAT == 0 || at < d.firstSNAT):
+	case !back && at < c.snatAt:
 		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
 	case back && at < d.behindDNAT: // neither is undone yet
 	case back && (d.firstSNAT == 0 || at < d.firstSNAT): // the client's address is back
