@@ -36,6 +36,7 @@ var (
 const (
 	nftDestination = -100
 	nftSource      = 100
+	nftTracking    = -200 // and tracks connections
 )
 
 // nft is a ruleset while it is read.
@@ -49,6 +50,22 @@ type nft struct {
 	// What rules of the whole set do, and what other rules then cannot know.
 	notrack, snat, dnat bool
 	extra               int // rules that came of maps, beyond one for each line
+	tracked             nftTracked
+}
+
+// nftTracked is what a chain knows of connections.
+type nftTracked uint8
+
+const (
+	nftKnown   nftTracked = iota
+	nftBefore             // it is asked before connections are tracked: their state is invalid, and nothing else matches
+	nftPerhaps            // at the very priority of connection tracking: who is first depends on who was made first
+)
+
+// name is what the chains that others jump to are called in the model: those that are reached before connections are
+// tracked are there a second time.
+func (t nftTracked) name(chain string) string {
+	return chain + [...]string{"", " (before tracking)", " (at tracking)"}[t]
 }
 
 type nftTable struct {
@@ -100,9 +117,7 @@ func readNft(rs *Ruleset, files []Export) error {
 	for i := range n.rules {
 		n.effects(&n.rules[i])
 	}
-	for i := range n.rules {
-		n.rule(&n.rules[i])
-	}
+	n.chains()
 	n.steps()
 	return nil
 }
@@ -284,6 +299,70 @@ func (n *nft) addTable(f *Export, where Place, family, name string, flags any) e
 		}
 	}
 	return nil
+}
+
+// tracks says what a base chain knows of connections.
+func (b *nftBase) tracks() nftTracked {
+	switch {
+	case b.hook == "ingress", (b.hook == "prerouting" || b.hook == "output") && b.typ != "nat" && b.prio < nftTracking:
+		return nftBefore
+	case (b.hook == "prerouting" || b.hook == "output") && b.typ != "nat" && b.prio == nftTracking:
+		return nftPerhaps
+	}
+	return nftKnown
+}
+
+// chains reads the rules of all chains.
+func (n *nft) chains() {
+	of := make(map[*Chain][]*nftRule)
+	for i := range n.rules {
+		of[n.rules[i].chain] = append(of[n.rules[i].chain], &n.rules[i])
+	}
+	based := make(map[*Chain]nftTracked)
+	for _, t := range n.order {
+		for i := range t.bases {
+			based[t.bases[i].chain] = t.bases[i].tracks()
+		}
+	}
+	var wait []*Chain // those that are there a second time
+	second := func(c *Chain) {
+		for _, r := range c.Rules {
+			if r.Chain == "" || n.tracked == nftKnown || n.rs.Chains[n.tracked.name(r.Chain)] != nil || n.rs.Chains[r.Chain] == nil {
+				continue
+			}
+			again := *n.rs.Chains[r.Chain]
+			again.Rules = nil
+			n.rs.Chains[n.tracked.name(r.Chain)] = &again
+			of[&again] = of[n.rs.Chains[r.Chain]]
+			wait = append(wait, &again)
+		}
+		for _, r := range c.Rules {
+			if r.Chain != "" {
+				r.Chain = n.tracked.name(r.Chain)
+			}
+		}
+	}
+	for _, tracked := range []nftTracked{nftKnown, nftBefore, nftPerhaps} {
+		n.tracked = tracked
+		for i := range n.rules {
+			if r := &n.rules[i]; based[r.chain] == tracked {
+				n.rule(r, r.chain)
+			}
+		}
+		for c, t := range based {
+			if t == tracked {
+				second(c)
+			}
+		}
+		for len(wait) > 0 {
+			c := wait[0]
+			wait = wait[1:]
+			for _, r := range of[c] {
+				n.rule(r, c)
+			}
+			second(c)
+		}
+	}
 }
 
 // steps puts the base chains in the order in which the kernel asks them.
@@ -488,19 +567,19 @@ func (n *nft) tcp(t *nftTable, expr []any) bool {
 }
 
 // rule turns a line into rules: one, or one for each verdict and target of its maps.
-func (n *nft) rule(raw *nftRule) {
+func (n *nft) rule(raw *nftRule, into *Chain) {
 	b, err := raw.body()
-	base := Rule{Where: raw.where, Comment: b.Comment, Disabled: raw.table.dead, ID: raw.chain.Name}
+	base := Rule{Where: raw.where, Comment: b.Comment, Disabled: raw.table.dead, ID: into.Name}
 	if b.Handle != "" {
 		base.ID += " handle " + b.Handle.String()
 	} else {
-		base.ID += " rule " + strconv.Itoa(len(raw.chain.Rules)+1)
+		base.ID += " rule " + strconv.Itoa(len(into.Rules)+1)
 	}
 	if err != nil || b.Expr == nil {
 		n.rs.note(raw.where, "%s is not understood", base.ID)
 		base.Match, base.Action = Match{{Field: Unmodelled, Word: base.ID + " is not understood"}}, Uncertain
 		base.Words = []string{base.ID + " is not understood"}
-		raw.chain.Rules = append(raw.chain.Rules, &base)
+		into.Rules = append(into.Rules, &base)
 		return
 	}
 	w := nftWriter{}
@@ -509,20 +588,31 @@ func (n *nft) rule(raw *nftRule) {
 	base.Counter = n.counter(raw.table, b.Expr)
 	x := expansion{n: n, raw: raw, base: base}
 	x.statements(b.Expr, nil)
-	raw.chain.Rules = append(raw.chain.Rules, x.rules...)
+	into.Rules = append(into.Rules, x.rules...)
 	n.extra += len(x.rules) - 1
 }
 
-// counter is a line's counter, if it counts what the whole line matches: it stands behind all conditions.
+// counter is a line's counter, if it counts what the whole line matches: it stands behind all conditions, and no map gives
+// the line several ends.
 func (n *nft) counter(t *nftTable, expr []any) *Counter {
 	var c *Counter
+	sided := t.family != "inet" // the line is of one family
 	for _, s := range expr {
 		kind, v := nftOnly(s)
+		if o, ok := v.(map[string]any); ok && kind == "match" && !sided {
+			k := n.key(t, o["left"])
+			sided = k.field == Family || slices.ContainsFunc(k.deps, func(d Term) bool { return d.Field == Family })
+		}
 		switch kind {
-		case "match", "vmap", "limit", "quota", "ct count", "meter", "xt", "set":
+		case "vmap":
+			return nil
+		case "match", "limit", "quota", "ct count", "meter", "xt", "set":
 			c = nil
 		case "dnat", "snat", "redirect", "masquerade":
 			o, _ := v.(map[string]any)
+			if o["family"] != nil && !sided { // packets of the other family are counted too
+				c = nil
+			}
 			for _, part := range []string{"addr", "port"} {
 				if lookup, _ := nftOnly(o[part]); lookup == "map" {
 					c = nil
@@ -863,6 +953,7 @@ type nftKey struct {
 	offset uint64
 	text   string // for words
 	id     string // the whole of it: what was looked up for a key is kept
+	ct     bool   // it is about the connection
 }
 
 type nftKind uint8
@@ -883,7 +974,7 @@ const (
 func (n *nft) key(t *nftTable, left any) (k nftKey) {
 	k.text = nftShort(nftText(left))
 	id, _ := json.Marshal(left)
-	k.id = string(id)
+	k.id = n.tracked.name(string(id))
 	kind, v := nftOnly(left)
 	o, _ := v.(map[string]any)
 	name := func(key string) string { s, _ := o[key].(string); return s }
@@ -910,6 +1001,7 @@ func (n *nft) key(t *nftTable, left any) (k nftKey) {
 			k.value = nftNamed(map[string]uint16{"host": 0, "unicast": 0, "broadcast": 1, "multicast": 2, "other": 3})
 		}
 	case "ct":
+		k.ct = true
 		n.conntrack(t, &k, o)
 	case "fib":
 		flags := nftStrings(o["flags"])
@@ -931,6 +1023,7 @@ func (n *nft) key(t *nftTable, left any) (k nftKey) {
 			part := n.key(t, e)
 			k.parts = append(k.parts, part)
 			k.deps = append(k.deps, part.deps...)
+			k.ct = k.ct || part.ct
 		}
 	case "&":
 		both := nftList(v)
@@ -955,7 +1048,7 @@ func (n *nft) key(t *nftTable, left any) (k nftKey) {
 				return inner
 			}
 		}
-		k.deps = inner.deps
+		k.deps, k.ct = inner.deps, inner.ct
 	}
 	return k
 }
@@ -1054,10 +1147,8 @@ var (
 func (n *nft) conntrack(t *nftTable, k *nftKey, o map[string]any) {
 	key, _ := o["key"].(string)
 	dir, _ := o["dir"].(string)
-	if t.family == "netdev" || t.family == "bridge" || n.notrack {
-		if n.notrack {
-			k.text += " (notrack)"
-		}
+	if n.notrack {
+		k.text += " (notrack)"
 		return
 	}
 	version, rest, ok := strings.Cut(key, " ")
@@ -1131,6 +1222,13 @@ func nftOpen(k nftKey, op string, right any) Match {
 // compare is the condition that a key stands in a relation to a value, without what comes with the key.
 func (n *nft) compare(t *nftTable, k nftKey, op string, right any) Match {
 	not := op == "!="
+	switch {
+	case !k.ct || n.tracked == nftKnown:
+	case n.tracked == nftPerhaps:
+		return nftOpen(k, op, right)
+	case k.kind != nftConcat && len(k.bits) != len(nftStates), slices.ContainsFunc(k.parts, func(p nftKey) bool { return p.ct && len(p.bits) != len(nftStates) }):
+		return Match{nftNever}
+	}
 	switch op {
 	case "==", "!=", "in", "":
 	case "!":
@@ -1451,7 +1549,7 @@ func (n *nft) test(t *nftTable, k nftKey, op string, right any) (func(int) bool,
 }
 
 // seen is what each packet of a connection has in a field of bits.
-func (k *nftKey) seen(phase uint8) []int {
+func (k *nftKey) seen(phase uint8, tracked nftTracked) []int {
 	switch {
 	case len(k.bits) == len(nftTCPFlags):
 		switch phase {
@@ -1466,11 +1564,12 @@ func (k *nftKey) seen(phase uint8) []int {
 			return []int{1}
 		}
 		return []int{0}
+	case tracked == nftBefore:
+		return []int{nftStates["invalid"]}
+	case phase == First:
+		return []int{nftStates["new"]}
 	}
-	if phase == First {
-		return []int{8}
-	}
-	return []int{2}
+	return []int{nftStates["established"]}
 }
 
 // state turns a condition on connection state, direction or TCP flags into packets of a connection.
@@ -1485,7 +1584,7 @@ func (n *nft) state(t *nftTable, k nftKey, op string, right any) Match {
 	var sure, open uint8
 	for phase := uint8(First); phase <= LaterAnswer; phase <<= 1 {
 		yes, no := 0, 0
-		for _, b := range k.seen(phase) {
+		for _, b := range k.seen(phase, n.tracked) {
 			if holds(b) {
 				yes++
 			} else {

@@ -485,8 +485,8 @@ func (r *nftRandom) translation(parts []string, tcp bool) string {
 				return "dnat ip6 prefix to ip6 daddr map { fd08::/64 : fd02::/64, fd08:1::/64 : fd03::/64 }"
 			}
 			return "dnat ip prefix to ip daddr map { 10.8.0.0/24 : 10.2.0.0/24, 10.8.1.0/24 : 10.3.0.0/24 }"
-		case n == 9 && tcp:
-			return "dnat" + word + " to :" + r.port()
+		case n == 9 && tcp && word == "":
+			return "dnat to :" + r.port()
 		}
 		return "dnat" + word + " to " + at(servers[0]+"-"+servers[1], "")
 	}
