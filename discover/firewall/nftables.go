@@ -49,7 +49,8 @@ type nft struct {
 	filled   map[string]bool // sets that rules add to: what is in them changes with each packet
 	// What rules of the whole set do, and what other rules then cannot know.
 	notrack, snat, dnat bool
-	extra               int // rules that came of maps, beyond one for each line
+	follows             map[string]bool // families, ip and ip6, whose connections are tracked: some rule asks for it
+	extra               int             // rules that came of maps, beyond one for each line
 	tracked             nftTracked
 }
 
@@ -108,7 +109,7 @@ type nftRule struct {
 }
 
 func readNft(rs *Ruleset, files []Export) error {
-	n := &nft{rs: rs, tables: make(map[string]*nftTable), counters: make(map[string]*nftCounter), filled: make(map[string]bool)}
+	n := &nft{rs: rs, follows: make(map[string]bool), tables: make(map[string]*nftTable), counters: make(map[string]*nftCounter), filled: make(map[string]bool)}
 	for i := range files {
 		if err := n.file(&files[i]); err != nil {
 			return err
@@ -324,10 +325,19 @@ func (n *nft) chains() {
 			based[t.bases[i].chain] = t.bases[i].tracks()
 		}
 	}
+	var asks func(c *Chain, seen map[*Chain]bool) bool // whether a chain, or one behind it, asks about the connection
+	asks = func(c *Chain, seen map[*Chain]bool) bool {
+		if c == nil || seen[c] {
+			return false
+		}
+		seen[c] = true
+		return slices.ContainsFunc(of[c], func(r *nftRule) bool { return bytes.Contains(r.raw, []byte(`"ct"`)) }) ||
+			slices.ContainsFunc(c.Rules, func(r *Rule) bool { return asks(n.rs.Chains[r.Chain], seen) })
+	}
 	var wait []*Chain // those that are there a second time
 	second := func(c *Chain) {
 		for _, r := range c.Rules {
-			if r.Chain == "" || n.tracked == nftKnown || n.rs.Chains[n.tracked.name(r.Chain)] != nil || n.rs.Chains[r.Chain] == nil {
+			if n.tracked == nftKnown || n.rs.Chains[r.Chain] == nil || n.rs.Chains[n.tracked.name(r.Chain)] != nil || !asks(n.rs.Chains[r.Chain], make(map[*Chain]bool)) {
 				continue
 			}
 			again := *n.rs.Chains[r.Chain]
@@ -337,8 +347,8 @@ func (n *nft) chains() {
 			wait = append(wait, &again)
 		}
 		for _, r := range c.Rules {
-			if r.Chain != "" {
-				r.Chain = n.tracked.name(r.Chain)
+			if name := n.tracked.name(r.Chain); r.Chain != "" && n.rs.Chains[name] != nil {
+				r.Chain = name
 			}
 		}
 	}
@@ -421,6 +431,15 @@ func (n *nft) steps() {
 				continue
 			}
 			if b.typ == "nat" {
+				// Connections that nobody tracks do not come here.
+				switch {
+				case t.family != "inet" && !n.follows[t.family], !n.follows["ip"] && !n.follows["ip6"]:
+					continue
+				case !n.follows["ip6"]:
+					h.When = append(nftFamilyIs(4), h.When...)
+				case !n.follows["ip"]:
+					h.When = append(nftFamilyIs(6), h.When...)
+				}
 				switch b.hook {
 				case "prerouting":
 					h.Kind, h.prio = DNAT, nftDestination
@@ -526,6 +545,16 @@ func (n *nft) effects(r *nftRule) {
 	}
 	for _, s := range b.Expr {
 		kind, v := nftOnly(s)
+		o, _ := v.(map[string]any)
+		family, _ := o["family"].(string)
+		switch kind {
+		case "dnat", "snat", "redirect", "masquerade", "ct count", "ct helper", "synproxy":
+			n.follow(cmp.Or(family, r.table.family))
+		default:
+			if bytes.Contains(r.raw, []byte(`"ct"`)) {
+				n.follow(r.table.family)
+			}
+		}
 		switch kind {
 		case "notrack":
 			n.notrack = n.notrack || n.tcp(r.table, b.Expr)
@@ -546,6 +575,12 @@ func (n *nft) effects(r *nftRule) {
 				n.filled[r.table.key+" "+strings.TrimPrefix(name, "@")] = true
 			}
 		}
+	}
+}
+
+func (n *nft) follow(family string) {
+	for _, f := range []string{"ip", "ip6"} {
+		n.follows[f] = n.follows[f] || family == f || family == "inet"
 	}
 }
 
@@ -698,7 +733,13 @@ func (x *expansion) statements(expr []any, m Match) {
 			}
 		case "counter", "ct helper", "ct timeout", "ct expectation", "secmark":
 			n.object2(t, v, &m)
-		case "log", "mangle", "notrack", "dup", "flow", "map", "last", "comment", "reset", "flow add":
+		case "mangle":
+			o, _ := v.(map[string]any)
+			if what, _ := nftOnly(o["key"]); what == "payload" && !nftHarmless(o["key"]) {
+				x.uncertain(m, text())
+				return
+			}
+		case "log", "notrack", "dup", "flow", "map", "last", "comment", "reset", "flow add":
 		case "queue", "tproxy", "synproxy", "fwd":
 			x.uncertain(m, text())
 			return
@@ -732,6 +773,13 @@ func (n *nft) object2(t *nftTable, v any, m *Match) {
 			*m = append(slices.Clip(*m), append(slices.Clone(key.deps), Term{Field: AnyOf, Any: any})...)
 		}
 	}
+}
+
+// nftHarmless reports whether a field of a header may be set without that other rules see another connection.
+func nftHarmless(key any) bool {
+	_, v := nftOnly(key)
+	o, _ := v.(map[string]any)
+	return slices.Contains([]any{"dscp", "ecn", "ttl", "hoplimit", "flowlabel", "id", "checksum", "window"}, o["field"])
 }
 
 // nftXtGoesOn are extensions of iptables that neither match nor decide.
@@ -944,14 +992,16 @@ type nftKey struct {
 	field  Field
 	width  int
 	value  func(any) (Range, bool)
-	bits   map[string]int // names of bits
-	deps   Match          // conditions that come with it: ip saddr is of IPv4
+	bits   *nftBits
+	deps   Match // conditions that come with it: ip saddr is of IPv4
 	mask   *Value
 	parts  []nftKey // of a concatenation
 	now    Range    // of a constant
+	known  uint64   // its bits that are known
 	chance uint64   // of a number by chance: how many there are, from offset
 	offset uint64
 	text   string // for words
+	left   any    // as it was read
 	id     string // the whole of it: what was looked up for a key is kept
 	ct     bool   // it is about the connection
 }
@@ -974,7 +1024,7 @@ const (
 func (n *nft) key(t *nftTable, left any) (k nftKey) {
 	k.text = nftShort(nftText(left))
 	id, _ := json.Marshal(left)
-	k.id = n.tracked.name(string(id))
+	k.id, k.left = n.tracked.name(string(id)), left
 	kind, v := nftOnly(left)
 	o, _ := v.(map[string]any)
 	name := func(key string) string { s, _ := o[key].(string); return s }
@@ -997,7 +1047,7 @@ func (n *nft) key(t *nftTable, left any) (k nftKey) {
 		case "oifname", "oif":
 			k.kind, k.field = nftName, Out
 		case "pkttype":
-			k.kind, k.now = nftConstant, Single(Number(0))
+			k.kind, k.now, k.known = nftConstant, Single(Number(0)), ^uint64(0)
 			k.value = nftNamed(map[string]uint16{"host": 0, "unicast": 0, "broadcast": 1, "multicast": 2, "other": 3})
 		}
 	case "ct":
@@ -1038,13 +1088,13 @@ func (n *nft) key(t *nftTable, left any) (k nftKey) {
 				if inner.field < SrcPort && inner.kind == nftNumber && inner.width == 32 { // a mask of IPv4: ::ffff:0:0 is not part of it
 					mask = Value{0, mask.Lo & 0xffffffff}
 				}
-				inner.mask, inner.text, inner.id = &mask, k.text, k.id
+				inner.mask, inner.text, inner.id, inner.left = &mask, k.text, k.id, left
 				return inner
 			}
 		case nftState, nftStatus:
 			if b, ok := inner.bitsOf(both[1]); ok {
 				mask := Value{0, uint64(b)}
-				inner.mask, inner.text, inner.id = &mask, k.text, k.id
+				inner.mask, inner.text, inner.id, inner.left = &mask, k.text, k.id, left
 				return inner
 			}
 		}
@@ -1096,7 +1146,9 @@ func (n *nft) payload(t *nftTable, k *nftKey, o map[string]any, number func(Fiel
 		case "protocol":
 			number(Proto, 8, nftProto, v4)
 		case "version":
-			k.kind, k.value, k.now = nftConstant, nftAnyNumber, Single(Number(4))
+			k.kind, k.value, k.now, k.known = nftConstant, nftAnyNumber, Single(Number(4)), ^uint64(0)
+		case "frag-off": // TCP does not let its first packets be cut; whether DF is set depends on the client
+			k.kind, k.value, k.now, k.known = nftConstant, nftAnyNumber, Single(Number(0)), 0x3fff
 		}
 		return
 	case "ip6":
@@ -1109,7 +1161,7 @@ func (n *nft) payload(t *nftTable, k *nftKey, o map[string]any, number func(Fiel
 		case "nexthdr":
 			number(Proto, 8, nftProto, v6)
 		case "version":
-			k.kind, k.value, k.now = nftConstant, nftAnyNumber, Single(Number(6))
+			k.kind, k.value, k.now, k.known = nftConstant, nftAnyNumber, Single(Number(6)), ^uint64(0)
 		}
 		return
 	case "th":
@@ -1128,7 +1180,7 @@ func (n *nft) payload(t *nftTable, k *nftKey, o map[string]any, number func(Fiel
 	k.deps = nftProtoIs(p)
 	switch {
 	case p == 6 && field == "flags":
-		k.kind, k.bits = nftState, nftTCPFlags
+		k.kind, k.bits = nftState, &nftTCPFlags
 	case field == "sport" && p != 58 && p != 1:
 		number(SrcPort, 16, nftPort, nftProtoIs(p))
 	case field == "dport" && p != 58 && p != 1:
@@ -1136,11 +1188,47 @@ func (n *nft) payload(t *nftTable, k *nftKey, o map[string]any, number func(Fiel
 	}
 }
 
+// nftBits is a field that is a set of bits, and what the packets of a connection have in it.
+type nftBits struct {
+	names map[string]int
+	seen  func(phase uint8, tracked nftTracked) []int // several: some packets have this, some that
+}
+
 var (
-	nftTCPFlags   = map[string]int{"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ecn": 64, "cwr": 128}
-	nftStates     = map[string]int{"invalid": 1, "established": 2, "related": 4, "new": 8, "untracked": 64}
-	nftStatuses   = map[string]int{"expected": 1, "seen-reply": 2, "assured": 4, "confirmed": 8, "snat": 16, "dnat": 32, "dying": 512}
-	nftDirections = map[string]int{"original": 0, "reply": 1}
+	nftTCPFlags = nftBits{
+		map[string]int{"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ecn": 64, "cwr": 128},
+		func(phase uint8, _ nftTracked) []int {
+			switch phase {
+			case First:
+				return []int{2}
+			case Answer:
+				return []int{2 | 16}
+			}
+			return []int{16, 16 | 8}
+		},
+	}
+	nftStates = nftBits{
+		map[string]int{"invalid": 1, "established": 2, "related": 4, "new": 8, "untracked": 64},
+		func(phase uint8, tracked nftTracked) []int {
+			switch {
+			case tracked == nftBefore:
+				return []int{1}
+			case phase == First:
+				return []int{8}
+			}
+			return []int{2}
+		},
+	}
+	nftDirections = nftBits{
+		map[string]int{"original": 0, "reply": 1},
+		func(phase uint8, _ nftTracked) []int {
+			if phase&(Answer|LaterAnswer) != 0 {
+				return []int{1}
+			}
+			return []int{0}
+		},
+	}
+	nftStatuses = nftBits{names: map[string]int{"expected": 1, "seen-reply": 2, "assured": 4, "confirmed": 8, "snat": 16, "dnat": 32, "dying": 512}}
 )
 
 // conntrack reads a field of the connection.
@@ -1165,11 +1253,11 @@ func (n *nft) conntrack(t *nftTable, k *nftKey, o map[string]any) {
 	}
 	switch rest {
 	case "state":
-		k.kind, k.bits = nftState, nftStates
+		k.kind, k.bits = nftState, &nftStates
 	case "direction":
-		k.kind, k.bits = nftState, nftDirections
+		k.kind, k.bits = nftState, &nftDirections
 	case "status":
-		k.kind, k.bits = nftStatus, nftStatuses
+		k.kind, k.bits = nftStatus, &nftStatuses
 	case "l3proto":
 		k.kind, k.field, k.width, k.value = nftNumber, Family, 8, nftFamily
 	case "protocol":
@@ -1216,7 +1304,9 @@ func nftOpen(k nftKey, op string, right any) Match {
 	} else {
 		op = " " + op + " "
 	}
-	return Match{{Field: Unmodelled, Word: nftShort(k.text + op + nftText(right))}}
+	var w nftWriter
+	w.right(k.left, right)
+	return Match{{Field: Unmodelled, Word: nftShort(k.text + op + w.String())}}
 }
 
 // compare is the condition that a key stands in a relation to a value, without what comes with the key.
@@ -1226,7 +1316,7 @@ func (n *nft) compare(t *nftTable, k nftKey, op string, right any) Match {
 	case !k.ct || n.tracked == nftKnown:
 	case n.tracked == nftPerhaps:
 		return nftOpen(k, op, right)
-	case k.kind != nftConcat && len(k.bits) != len(nftStates), slices.ContainsFunc(k.parts, func(p nftKey) bool { return p.ct && len(p.bits) != len(nftStates) }):
+	case k.kind != nftConcat && k.bits != &nftStates, slices.ContainsFunc(k.parts, func(p nftKey) bool { return p.ct && p.bits != &nftStates }):
 		return Match{nftNever}
 	}
 	switch op {
@@ -1252,7 +1342,7 @@ func (n *nft) compare(t *nftTable, k nftKey, op string, right any) Match {
 			}
 		}
 		if k.kind == nftConstant {
-			if values.word != "" {
+			if values.word != "" || k.mask == nil && k.known != ^uint64(0) || k.mask != nil && k.mask.Lo&^k.known != 0 {
 				return nftOpen(k, op, right)
 			}
 			now := k.now
@@ -1264,6 +1354,9 @@ func (n *nft) compare(t *nftTable, k nftKey, op string, right any) Match {
 				return Match{nftNever}
 			}
 			return nil
+		}
+		if values.word != "" && values.object == "" {
+			values.word = nftOpen(k, "==", right)[0].Word
 		}
 		term := Term{Field: k.field, Not: not, Ranges: values.ranges, Word: values.word, Object: values.object}
 		if k.kind == nftNumber {
@@ -1476,7 +1569,7 @@ func (k *nftKey) masked(r Range) ([]Range, bool) {
 func (k *nftKey) bitsOf(v any) (int, bool) {
 	v = nftBare(v)
 	if s, ok := v.(string); ok {
-		if b, ok := k.bits[s]; ok {
+		if b, ok := k.bits.names[s]; ok {
 			return b, true
 		}
 	}
@@ -1548,33 +1641,9 @@ func (n *nft) test(t *nftTable, k nftKey, op string, right any) (func(int) bool,
 	}, true
 }
 
-// seen is what each packet of a connection has in a field of bits.
-func (k *nftKey) seen(phase uint8, tracked nftTracked) []int {
-	switch {
-	case len(k.bits) == len(nftTCPFlags):
-		switch phase {
-		case First:
-			return []int{2}
-		case Answer:
-			return []int{2 | 16}
-		}
-		return []int{16, 16 | 8}
-	case len(k.bits) == len(nftDirections):
-		if phase&(Answer|LaterAnswer) != 0 {
-			return []int{1}
-		}
-		return []int{0}
-	case tracked == nftBefore:
-		return []int{nftStates["invalid"]}
-	case phase == First:
-		return []int{nftStates["new"]}
-	}
-	return []int{nftStates["established"]}
-}
-
 // state turns a condition on connection state, direction or TCP flags into packets of a connection.
 func (n *nft) state(t *nftTable, k nftKey, op string, right any) Match {
-	if len(k.bits) == len(nftDirections) && op == "in" {
+	if k.bits == &nftDirections && op == "in" {
 		op = "=="
 	}
 	holds, ok := n.test(t, k, op, right)
@@ -1584,7 +1653,7 @@ func (n *nft) state(t *nftTable, k nftKey, op string, right any) Match {
 	var sure, open uint8
 	for phase := uint8(First); phase <= LaterAnswer; phase <<= 1 {
 		yes, no := 0, 0
-		for _, b := range k.seen(phase, n.tracked) {
+		for _, b := range k.bits.seen(phase, n.tracked) {
 			if holds(b) {
 				yes++
 			} else {

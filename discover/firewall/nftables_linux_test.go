@@ -324,7 +324,7 @@ func (r *nftRandom) condition() (text string, tcp bool) {
 		return pick(r.Rand, "meta l4proto tcp", "meta l4proto { tcp, udp }", "meta l4proto != tcp", "meta l4proto > 5"), false
 	case 22:
 		return pick(r.Rand, "tcp flags syn", "tcp flags == syn", "tcp flags != syn", "tcp flags & (fin|syn|rst|ack) == syn", "tcp flags & (syn|ack) == (syn|ack)",
-			"tcp flags { syn, syn|ack }", "tcp flags ! syn", "tcp flags & ack == 0", "tcp flags fin,rst"), true
+			"tcp flags { syn, syn|ack }", "tcp flags ! syn", "tcp flags & ack == 0", "tcp flags psh"), true
 	case 23:
 		if r.nat {
 			return "meta l4proto { tcp, udp } th dport " + r.ports(), true

@@ -91,6 +91,9 @@ func (w *nftWriter) statement(v any) {
 		w.WriteString(get("addr") + "/" + get("len"))
 	case "elem":
 		w.statement(o["val"])
+		if t := get("timeout"); t != "" {
+			w.WriteString(" timeout " + t + "s")
+		}
 		if c := get("comment"); c != "" {
 			w.WriteString(" comment " + strconv.Quote(c))
 		}
@@ -111,11 +114,11 @@ func (w *nftWriter) statement(v any) {
 	case "map":
 		w.statement(o["key"])
 		w.WriteString(" map ")
-		w.pairs(o["data"])
+		w.pairs(o["key"], o["data"])
 	case "vmap":
 		w.statement(o["key"])
 		w.WriteString(" vmap ")
-		w.pairs(o["data"])
+		w.pairs(o["key"], o["data"])
 	case "counter":
 		w.WriteString("counter")
 		switch a := arg.(type) {
@@ -205,7 +208,14 @@ func (w *nftWriter) statement(v any) {
 		w.translation(kind, o)
 	case "queue":
 		w.WriteString(strings.TrimRight("queue num "+get("num"), " "))
+	case "reset":
+		w.WriteString("reset ")
+		w.statement(arg)
 	case "exthdr":
+		if get("field") != "" {
+			w.WriteString(get("name") + " " + get("field"))
+			return
+		}
 		w.WriteString(strings.TrimRight("exthdr "+get("name")+" "+get("field"), " "))
 	case "tcp option", "ip option", "sctp chunk":
 		w.WriteString(strings.TrimRight(kind+" "+get("name")+" "+get("field"), " "))
@@ -233,38 +243,47 @@ func (w *nftWriter) statement(v any) {
 func (w *nftWriter) flags(left, right any) bool {
 	kind, v := nftOnly(left)
 	o, _ := v.(map[string]any)
+	if kind == "&" {
+		return true
+	}
 	if set, _ := nftOnly(right); set == "set" {
 		return false
 	}
-	return kind == "&" || kind == "payload" && nftWord(o["field"]) == "flags" || kind == "ct" && (o["key"] == "state" || o["key"] == "status")
+	return kind == "payload" && nftWord(o["field"]) == "flags" || kind == "ct" && (o["key"] == "state" || o["key"] == "status")
 }
 
-// right writes a right side. Names of interfaces stand in quotes.
+// right writes a right side. Names of interfaces, and some others, stand in quotes.
 func (w *nftWriter) right(left, v any) {
-	kind, arg := nftOnly(left)
-	o, _ := arg.(map[string]any)
-	key, _ := o["key"].(string)
-	name, text := v.(string)
+	kind, arg := nftOnly(v)
+	key, l := nftOnly(left)
+	parts, values := nftList(l), nftList(arg)
+	text, isText := v.(string)
 	switch {
-	case kind == "meta" && text && strings.HasSuffix(key, "name") && !strings.HasPrefix(name, "@"):
-		w.WriteString(strconv.Quote(name))
-	case kind == "meta" && strings.HasSuffix(key, "name"):
-		if set, l := nftOnly(v); set == "set" {
-			w.WriteString("{ ")
-			for i, e := range nftList(l) {
-				if i > 0 {
-					w.WriteString(", ")
-				}
-				w.right(left, e)
+	case kind == "set" && values != nil:
+		w.WriteString("{ ")
+		for i, e := range values {
+			if i > 0 {
+				w.WriteString(", ")
 			}
-			w.WriteString(" }")
-			return
+			if w.Len() > nftLongest {
+				return
+			}
+			w.right(left, e)
 		}
-		w.statement(v)
-	case v == true:
-		w.WriteString("exists")
-	case v == false:
-		w.WriteString("missing")
+		w.WriteString(" }")
+	case kind == "concat" && key == "concat" && len(parts) == len(values):
+		for i, e := range values {
+			if i > 0 {
+				w.WriteString(" . ")
+			}
+			w.right(parts[i], e)
+		}
+	case isText && !strings.HasPrefix(text, "@") && text != "*" && nftQuotes(left):
+		w.WriteString(strconv.Quote(text))
+	case kind == "range" && nftQuotes(left) && len(values) == 2:
+		w.right(left, values[0])
+		w.WriteByte('-')
+		w.right(left, values[1])
 	default:
 		if l, ok := v.([]any); ok {
 			w.join(l, ",")
@@ -272,6 +291,20 @@ func (w *nftWriter) right(left, v any) {
 		}
 		w.statement(v)
 	}
+}
+
+// nftQuotes reports whether the values of a key stand in quotes.
+func nftQuotes(key any) bool {
+	kind, arg := nftOnly(key)
+	o, _ := arg.(map[string]any)
+	name, _ := o["key"].(string)
+	switch kind {
+	case "meta":
+		return slices.Contains([]string{"iif", "oif", "iifname", "oifname", "iifkind", "oifkind", "ibrname", "obrname", "sdif", "sdifname", "time", "hour", "day"}, name)
+	case "ct":
+		return name == "helper"
+	}
+	return kind == "osf"
 }
 
 func (w *nftWriter) value(v any) {
@@ -304,7 +337,7 @@ func (w *nftWriter) join(l []any, by string) {
 }
 
 // pairs writes the elements of a map.
-func (w *nftWriter) pairs(v any) {
+func (w *nftWriter) pairs(key, v any) {
 	kind, arg := nftOnly(v)
 	if kind != "set" {
 		w.statement(v)
@@ -316,7 +349,7 @@ func (w *nftWriter) pairs(v any) {
 			w.WriteString(", ")
 		}
 		if pair := nftList(e); len(pair) == 2 {
-			w.statement(pair[0])
+			w.right(key, pair[0])
 			w.WriteString(" : ")
 			w.statement(pair[1])
 		}
@@ -379,7 +412,10 @@ func nftWord(v any) string {
 	case json.Number:
 		return v.String()
 	case bool:
-		return strconv.FormatBool(v)
+		if v {
+			return "exists"
+		}
+		return "missing"
 	}
 	return ""
 }
