@@ -123,9 +123,10 @@ type connection struct {
 	local      truth
 	elsewhere  bool // as Decision has it
 	translated uint8
-	dnat, snat bool // a step of the kind has decided
-	snatAt     int  // index of the step that translated the source, plus 1; 0: none
-	lost       bool // a step that translates has dropped it
+	perhaps    uint8 // as translated: it may be, and may not
+	dnat, snat bool  // a step of the kind has decided
+	snatAt     int   // index of the step that translated the source, plus 1; 0: none
+	lost       bool  // a step that translates has dropped it
 	pass       bool
 	hops       []Hop
 	words      []string
@@ -328,8 +329,15 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		} else {
 			w.now.Src = t
 		}
-		if w.now != from || w.now.Dst.First != w.now.Dst.Last || w.now.Src.First != w.now.Src.Last { // what becomes itself is not translated
+		was, is, wasPort, isPort := from.Dst, w.now.Dst, from.DstPort, w.now.DstPort
+		if step.Kind == SNAT {
+			was, is, wasPort, isPort = from.Src, w.now.Src, from.SrcPort, w.now.SrcPort
+		}
+		switch { // what becomes itself is not translated
+		case !was.meets(is) || !wasPort.meets(isPort):
 			w.translated |= bit
+		case was != is || wasPort != isPort || was.First != was.Last:
+			w.perhaps |= bit
 		}
 		w.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: from, To: w.now})
 		if e.Rule.Pass {
@@ -489,7 +497,7 @@ func (d *decider) meets(step *Step, c *connection, phase uint8) bool {
 
 // packet is how a step sees a packet of the connection.
 func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet {
-	p := &packet{phase: phase, in: c.in, out: c.out, translated: c.translated}
+	p := &packet{phase: phase, in: c.in, out: c.out, translated: c.translated, perhaps: c.perhaps}
 	p.numbers[Proto], p.numbers[Family] = Single(Number(6)), Single(Number(6))
 	if v4 := AllIPv4(); v4.holds(c.orig.Src.First) && v4.holds(c.orig.Src.Last) {
 		p.numbers[Family] = Single(Number(4))

@@ -23,6 +23,7 @@ type packet struct {
 	numbers    [numbers]Range
 	in, out    places
 	translated uint8
+	perhaps    uint8 // translated or not
 	srcLocal   truth
 	dstLocal   truth
 }
@@ -90,7 +91,10 @@ func (t *Term) found(p *packet) truth {
 	case Phase:
 		return among(p.phase, t.Bits)
 	case Translated:
-		return among(p.translated, t.Bits)
+		if r := among(p.translated, t.Bits); r == yes {
+			return yes
+		}
+		return min(among(p.perhaps, t.Bits), maybe)
 	case SrcLocal:
 		return p.srcLocal
 	case DstLocal:
@@ -145,6 +149,8 @@ func (m Match) words(p *packet) (out []string) {
 			out = append(out, "destination port")
 		case SrcLocal, DstLocal:
 			out = append(out, "the device's own addresses")
+		case Translated:
+			out = append(out, "whether the address is another behind the translation")
 		case AnyOf:
 			for _, m := range t.Any {
 				out = append(out, m.words(p)...)
