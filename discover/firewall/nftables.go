@@ -131,12 +131,16 @@ func (n *nft) file(f *Export) error {
 	d := json.NewDecoder(bytes.NewReader(f.Data))
 	at := lines{data: f.Data}
 	broken := func(err error) error {
-		line := at.of(int(d.InputOffset()))
+		start := int(d.InputOffset())
+		start += len(f.Data[start:]) - len(bytes.TrimLeft(f.Data[start:], ", \t\n"))
+		line := at.of(start)
 		return fmt.Errorf("%s:%d: the export is cut or damaged (%v), and rules that are missing change every answer; export again: %s", f.Name, line, err, nftExport)
 	}
-	for range 3 { // { "nftables" [
-		if _, err := d.Token(); err != nil {
+	for _, want := range []json.Token{json.Delim('{'), "nftables", json.Delim('[')} {
+		if got, err := d.Token(); err != nil {
 			return broken(err)
+		} else if got != want {
+			return fmt.Errorf("%s:%d: has %v where %v belongs; export again: %s", f.Name, at.of(int(d.InputOffset())), got, want, nftExport)
 		}
 	}
 	known := 0
@@ -1355,7 +1359,7 @@ func (n *nft) compare(t *nftTable, k nftKey, op string, right any) Match {
 			}
 			return nil
 		}
-		if values.word != "" && values.object == "" {
+		if name, _ := right.(string); values.word != "" && !strings.HasPrefix(name, "@") {
 			values.word = nftOpen(k, "==", right)[0].Word
 		}
 		term := Term{Field: k.field, Not: not, Ranges: values.ranges, Word: values.word, Object: values.object}
