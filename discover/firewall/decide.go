@@ -88,7 +88,10 @@ func (d *decider) decide(f Flow) Decision {
 		case DNAT:
 			d.behindDNAT = i + 1
 		case SNAT:
-			if d.firstSNAT == 0 && rs.Steps[i].Hook != Input {
+			switch hook := rs.Steps[i].Hook; {
+			case hook == Output:
+				d.outSNAT = i + 1
+			case hook != Input && d.firstSNAT == 0:
 				d.firstSNAT = i + 1
 			}
 		}
@@ -109,6 +112,7 @@ type decider struct {
 	rs         *Ruleset
 	behindDNAT int // index of the step behind the last DNAT step
 	firstSNAT  int // index of the first SNAT step on the way out, plus 1; 0: none
+	outSNAT    int // index of the step where answers of the device itself get back what was translated on the way in, plus 1
 	hooked     bool
 	budget     int // rules that may still be looked at: jumps can multiply them without end
 	forks      int
@@ -548,6 +552,7 @@ func (d *decider) header(at int, c *connection, phase uint8) Flow {
 	case !back && at < c.snatAt:
 		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
 	case back && at < d.behindDNAT: // neither is undone yet
+	case back && d.rs.Steps[at].Hook == Output && at < d.outSNAT:
 	case back && (d.firstSNAT == 0 || at < d.firstSNAT): // the client's address is back
 		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
 	case back:
