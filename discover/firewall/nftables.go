@@ -74,7 +74,7 @@ type nftTable struct {
 	family string
 	off    string // why its chains do nothing, or may do nothing: dormant
 	dead   bool
-	file   string
+	where  Place
 	sets   map[string]*nftSet
 	bases  []nftBase
 	chains int
@@ -285,9 +285,9 @@ func (n *nft) table(family, name string) *nftTable { return n.tables[family+" "+
 func (n *nft) addTable(f *Export, where Place, family, name string, flags any) error {
 	key := family + " " + name
 	if t := n.tables[key]; t != nil {
-		return fmt.Errorf("%s:%d: table %q is there twice (%s): name each export once", f.Name, where.Line, key, t.file)
+		return fmt.Errorf("%s:%d: table %q is there twice (%s): name each export once", f.Name, where.Line, key, t.where.File)
 	}
-	t := &nftTable{key: key, family: family, file: f.Name, sets: make(map[string]*nftSet)}
+	t := &nftTable{key: key, family: family, where: where, sets: make(map[string]*nftSet)}
 	n.tables[key] = t
 	n.order = append(n.order, t)
 	for _, flag := range nftStrings(flags) {
@@ -457,16 +457,23 @@ func (n *nft) steps() {
 			all = append(all, h)
 		}
 	}
-	if nat { // answers are translated back at both places, even if rules stand at one only
-		for _, s := range []hooked{
-			{Step{Name: "translated back", Kind: DNAT, Hook: Prerouting, Chain: "translated back"}, 0, nftDestination, 0, 0},
-			{Step{Name: "translated back", Kind: SNAT, Hook: Postrouting, Chain: "translated back"}, 4, nftSource, 0, 0},
-		} {
-			if !slices.ContainsFunc(all, func(h hooked) bool { return h.Kind == s.Kind && h.Hook == s.Hook }) {
-				all = append(all, s)
-				n.rs.Chains[s.Chain] = &Chain{Name: s.Chain, Where: n.order[0].bases0(), Policy: Accept, PolicyText: "no rule translates here"}
-			}
+	// Answers are translated back where the kernel does it, even if no rules stand there.
+	has := func(k Kind, h Hook) bool {
+		return slices.ContainsFunc(all, func(o hooked) bool { return o.Kind == k && o.Hook == h })
+	}
+	back := func(k Kind, h Hook, hook, prio int) {
+		const name = "translated back"
+		if !has(k, h) {
+			all = append(all, hooked{Step: Step{Name: name, Kind: k, Hook: h, Chain: name}, hook: hook, prio: prio})
+			n.rs.Chains[name] = &Chain{Name: name, Where: n.order[0].where, Policy: Accept, PolicyText: "no rule translates here"}
 		}
+	}
+	if nat {
+		back(DNAT, Prerouting, 0, nftDestination)
+		back(SNAT, Postrouting, 4, nftSource)
+	}
+	if has(SNAT, Input) {
+		back(SNAT, Output, 3, nftDestination)
 	}
 	slices.SortStableFunc(all, func(a, b hooked) int {
 		kind := func(k Kind) int { return min(int(k), 1) }
@@ -477,14 +484,6 @@ func (n *nft) steps() {
 	for _, h := range all {
 		n.rs.Steps = append(n.rs.Steps, h.Step)
 	}
-}
-
-// bases0 is where the first base chain stands.
-func (t *nftTable) bases0() Place {
-	if len(t.bases) > 0 {
-		return t.bases[0].chain.Where
-	}
-	return Place{File: t.file, Line: 1}
 }
 
 // drops reports whether a chain can lose a packet.

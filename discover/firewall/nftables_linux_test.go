@@ -1,12 +1,20 @@
 package firewall
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net/netip"
+	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestKernelJudgesNftables(t *testing.T) {
@@ -501,4 +509,222 @@ func (r *nftRandom) translation(parts []string, tcp bool) string {
 		return "masquerade"
 	}
 	return "snat" + word + " to " + pick(r.Rand, pool...)
+}
+
+// nftStatements are lines that random rulesets have not.
+const nftStatements = `
+table inet t {
+	quota much { over 25 mbytes }
+	counter sent { }
+	counter more { }
+	limit few { rate 3/second }
+	set seen { type ipv4_addr; size 100; flags dynamic; }
+	set knocked { type ipv4_addr; flags timeout; timeout 1m; }
+	set relays { type ipv4_addr . inet_service; flags interval; elements = { 192.0.2.25 . 25, 192.0.2.32/28 . 465-587 }; }
+	chain c {
+		type filter hook forward priority 0; policy drop;
+		meta mark set 0x10 log prefix "new one: " level info counter
+		meta mark & 0xff == 0x10 ct mark set meta mark
+		ct mark 1 limit rate 10/second accept
+		limit rate over 10/second burst 7 packets drop
+		limit name "few" quota name "much" counter name "sent" accept
+		counter name tcp dport map { 25 : "sent", 26 : "more" } accept
+		quota over 10 mbytes drop
+		meta skuid 1000 meta hour "08:00"-"18:00" meta day "Monday" accept
+		ct count over 10 reject with icmpx admin-prohibited
+		fib saddr . iif oif missing drop
+		fib daddr type { local, broadcast } accept
+		add @seen { ip saddr limit rate 3/minute } accept
+		update @knocked { ip saddr timeout 2m } drop
+		ip dscp cs1 ip frag-off & 0x1fff != 0 ip ttl 1 drop
+		exthdr hbh exists drop
+		rt type 0 drop
+		tcp option maxseg size set 1400
+		ip daddr set 192.0.2.15
+		numgen random mod 10 < 3 accept
+		jhash ip saddr . tcp sport mod 2 seed 0x1 offset 1 1 accept
+		ct original ip saddr 203.0.113.0/24 ct reply ip saddr 192.0.2.25 accept
+		ip daddr . tcp dport @relays accept
+		ip saddr & 0.0.0.255 == { 0.0.0.1, 0.0.0.2 } accept
+		iifname . ip saddr vmap { "eth0" . 192.0.2.1 : accept, "eth1" . 192.0.2.0/28 : drop }
+		@th,0,32 0x19 @ll,0,8 1 accept
+		icmp type echo-request icmp code 1 accept
+		icmpv6 type { nd-router-solicit, echo-request } accept
+		meta length 1-100 meta priority 1 meta oifkind "veth" accept
+		ct state . ct direction { established . reply } accept
+		ct state != established,related drop
+		tcp flags & (syn|ack) != syn accept
+		ct expiration > 10s accept
+		ct helper "ftp" accept
+		tcp dport 25 comment "an owner"
+	}
+}
+table ip n {
+	map both { type inet_service : ipv4_addr . inet_service; elements = { 25 : 192.0.2.1 . 2525 }; }
+	chain p {
+		type nat hook prerouting priority -100;
+		tcp dport 25 dnat to 192.0.2.1-192.0.2.9:2525-2530 random,persistent
+		dnat ip prefix to ip daddr map { 198.51.100.0/24 : 192.0.2.0/24 }
+		dnat ip addr . port to tcp dport map @both
+		dnat to numgen inc mod 2 map { 0 : 192.0.2.1, 1 : 192.0.2.2 }
+		dnat to jhash ip saddr mod 2 map { 0 : 192.0.2.1, 1 : 192.0.2.2 }
+		dnat to symhash mod 2 map { 0 : 192.0.2.1, 1 : 192.0.2.2 }
+		tcp dport 25 dnat to ip daddr map { 198.51.100.1 : 192.0.2.1 } : tcp dport map { 25 : 26 }
+		tcp dport 25 redirect to :tcp dport map { 25 : 2525 }
+	}
+}
+table inet m {
+	chain p {
+		type nat hook prerouting priority -100;
+		tcp dport 25 dnat ip6 to [2001:db8::1]:2525
+	}
+	chain q {
+		type nat hook postrouting priority 100;
+		meta l4proto tcp masquerade to :1024-65535 random,fully-random
+	}
+}
+`
+
+// What is shown of a rule is what nft reads: each line is replaced by its own text, and nothing changes. The commands of
+// edits are taken.
+func TestKernelTakesNftablesTexts(t *testing.T) {
+	needNamespaces(t, judged{tools: []string{"nft"}, apt: "nftables"})
+	texts := []string{nftStatements}
+	seed := uint64(number(t, "RELAYSWEEP_SEED", int(time.Now().UnixNano()&0xffffff)))
+	t.Logf("RELAYSWEEP_SEED=%d", seed)
+	for i := range 20 {
+		texts = append(texts, randomNft(rand.New(rand.NewPCG(seed, uint64(i)))))
+	}
+	done := make(chan error)
+	replaced := 0
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		done <- func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+				return err
+			}
+			for _, link := range []string{"eth0 type veth peer name eth1", "wan0 type veth peer name lan0", "dmz0 type veth"} {
+				if out, err := exec.Command("ip", append([]string{"link", "add"}, strings.Fields(link)...)...).CombinedOutput(); err != nil {
+					return fmt.Errorf("%w: %s", err, out)
+				}
+			}
+			for _, text := range texts {
+				n, err := nftReplaces(text)
+				if replaced += n; err != nil {
+					return fmt.Errorf("%w\n%s", err, text)
+				}
+			}
+			return nil
+		}()
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if replaced < 150 {
+		t.Errorf("got %d lines, want more", replaced)
+	}
+}
+
+func nftReplaces(text string) (int, error) {
+	nft := func(in string, args ...string) ([]byte, error) {
+		cmd := exec.Command("nft", args...)
+		cmd.Stdin = strings.NewReader(in)
+		var out, errs bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		if err := cmd.Run(); err != nil {
+			return nil, fmt.Errorf("nft %s: %w: %s", strings.Join(args, " "), err, errs.String())
+		}
+		return out.Bytes(), nil
+	}
+	export := func() (*Ruleset, error) {
+		out, err := nft("", "-j", "list", "ruleset")
+		if err != nil {
+			return nil, err
+		}
+		return Read("fw", Export{File: File{Name: "r"}, Data: out})
+	}
+	if _, err := nft("", "flush", "ruleset"); err != nil {
+		return 0, err
+	}
+	if _, err := nft(text, "-f", "-"); err != nil {
+		return 0, err
+	}
+	before, err := export()
+	if err != nil {
+		return 0, err
+	}
+	var commands strings.Builder
+	n := 0
+	var last *Rule
+	for _, name := range slices.Sorted(maps.Keys(before.Chains)) {
+		last = nil
+		for _, r := range before.Chains[name].Rules {
+			if last != nil && last.ID == r.ID || name != before.Chains[name].Name {
+				continue
+			}
+			last = r
+			_, handle, ok := strings.Cut(r.ID, " handle ")
+			if !ok {
+				continue
+			}
+			// nft 1.0.6 has a bug in replace, with maps of prefixes.
+			fmt.Fprintf(&commands, "insert rule %s position %s %s\ndelete rule %s handle %s\n", name, handle, r.Text, name, handle)
+			n++
+		}
+	}
+	if _, err := nft(commands.String(), "-f", "-"); err != nil {
+		for line := range strings.Lines(commands.String()) { // which one
+			if _, err := nft(line, "-c", "-f", "-"); err != nil {
+				return n, fmt.Errorf("%s: %w", line, err)
+			}
+		}
+		return n, err
+	}
+	after, err := export()
+	if err != nil {
+		return n, err
+	}
+	// Elements of sets come in any order, and so do the rules that a map becomes.
+	shape := func(c *Chain) (lines []string) {
+		last := ""
+		for _, r := range c.Rules {
+			text := fmt.Sprint(r.Match, r.Action, r.To, r.Text)
+			if r.ID == last {
+				lines[len(lines)-1] += " " + text
+			} else {
+				lines = append(lines, text)
+			}
+			last = r.ID
+		}
+		for i, text := range lines {
+			words := strings.FieldsFunc(text, func(c rune) bool { return strings.ContainsRune(" ,{}[]|", c) })
+			slices.Sort(words)
+			lines[i] = strings.Join(words, " ")
+		}
+		return lines
+	}
+	for name, c := range before.Chains {
+		if was, is := shape(c), shape(after.Chains[name]); !slices.Equal(was, is) {
+			return n, fmt.Errorf("lines are others behind their own text:\n%s\n%s", strings.Join(was, "\n"), strings.Join(is, "\n"))
+		}
+	}
+	// Each edit that has commands is one that nft takes.
+	dst := netip.MustParseAddrPort("192.0.2.25:25")
+	sources := []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("198.51.100.7/32")}
+	var edits strings.Builder
+	for _, c := range after.Chains {
+		if !strings.HasPrefix(c.Name, "inet ") && !strings.HasPrefix(c.Name, "ip ") || len(c.Rules) == 0 {
+			continue
+		}
+		for _, e := range []Edit{{Kind: DenyAbove, Sources: sources, Dst: dst}, {Kind: DenyAbove, Dst: dst}, {Kind: StopNAT, Dst: dst}, {Kind: Remove}} {
+			e.Chain, e.Rule = c, c.Rules[0]
+			for _, line := range editNft(after, e) {
+				fmt.Fprintln(&edits, strings.TrimPrefix(line, "nft "))
+			}
+		}
+	}
+	if _, err := nft(edits.String(), "-c", "-f", "-"); err != nil {
+		return n, fmt.Errorf("%w\n%s", err, edits.String())
+	}
+	return n, nil
 }
