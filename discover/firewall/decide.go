@@ -527,6 +527,9 @@ func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet
 		p.out = nowhere
 	case Output:
 		p.in = nowhere
+		if c.snatAt > 0 { // it is on the way to the translated source, wherever that is
+			p.out = nil
+		}
 	case Postrouting:
 		if c.local == yes {
 			p.in = nowhere

@@ -712,8 +712,8 @@ func nftReplaces(text string) (int, error) {
 	dst := netip.MustParseAddrPort("192.0.2.25:25")
 	sources := []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("198.51.100.7/32")}
 	var edits strings.Builder
-	for _, c := range after.Chains {
-		if !strings.HasPrefix(c.Name, "inet ") && !strings.HasPrefix(c.Name, "ip ") || len(c.Rules) == 0 {
+	for name, c := range after.Chains {
+		if name != c.Name || !strings.HasPrefix(c.Name, "inet ") && !strings.HasPrefix(c.Name, "ip ") || len(c.Rules) == 0 {
 			continue
 		}
 		for _, e := range []Edit{{Kind: DenyAbove, Sources: sources, Dst: dst}, {Kind: DenyAbove, Dst: dst}, {Kind: StopNAT, Dst: dst}, {Kind: Remove}} {
