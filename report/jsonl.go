@@ -290,6 +290,7 @@ type findingObject struct {
 	Openings    []openingObject `json:"openings"`             // the firewall lines on its way
 	Rules       string          `json:"rules"`                // what they say of it: permitted, possibly permitted, denied; empty: none were read
 	Unmodelled  []string        `json:"unmodelled,omitempty"` // words of the rules that leave it open
+	Edits       []editObject    `json:"edits,omitempty"`      // of the rules, that would close it
 	Approval    any             `json:"approval"`             // none were read
 	Fix         fixObject       `json:"fix"`
 	FirstSeen   timestamp       `json:"first_seen"`
@@ -330,7 +331,7 @@ func (j *jsonl) finding(e *Entry) findingObject {
 		Suspected: string(e.suspected()), Egress: e.egress(), Source: valid(f.Source), Behind: valid(f.Behind), Extensions: all(f.Extensions), Help: all(f.Help), EndsData: all(f.EndsData), Injected: f.Injected,
 	}
 	if e.Way != nil {
-		o.Rules, o.Unmodelled = e.Way.Verdict.String(), all(e.Way.Words)
+		o.Rules, o.Unmodelled, o.Edits = e.Way.Verdict.String(), all(e.Way.Words), editsOf(e.Edits)
 	}
 	for i := range f.Attempts {
 		o.Attempts = append(o.Attempts, attemptOf(&f.Attempts[i], e.tries[i]))

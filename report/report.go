@@ -107,8 +107,9 @@ type Entry struct {
 	Weak     []string // faults beside relaying: old TLS, passwords in clear text, a version out of support
 	Bounces  []probe.Delivery
 	Fix      Fix
-	Way      *firewall.Way // what the rules say of the connection; nil: none were read for its vantage
-	Openings []Line        // the lines that let it through, or that deny it
+	Way      *firewall.Way  // what the rules say of the connection; nil: none were read for its vantage
+	Openings []Line         // the lines that let it through, or that deny it
+	Edits    []EditProposal // what would close it, by the rules
 
 	tries []try // of the finding's attempts: judging one takes a while, so it is done once
 }
@@ -187,7 +188,7 @@ func (r *Report) judge(f probe.Finding, bounces []probe.Delivery) Entry {
 		e.Reason = provenBy(home)
 	}
 	if f.SMTP() {
-		e.Weak = weaknesses(&f, r.Scan.time())
+		e.Weak = append(weaknesses(&f, r.Scan.time()), r.looksInside(&e)...)
 	}
 	inside := r.inside(&f)
 	e.Severity = rank(&e, inside)

@@ -56,10 +56,13 @@ type Reconciliation struct {
 	Unexplained int // reachable, and denied
 	Unread      int // reachable, and no device that was read is on the way
 	Intended    int // not reachable, and denied
-	Stale       int // permitted, and nothing listens: the host answered with a reset
-	NotKnown    int // permitted, and silent or not looked at: what listens there is not known
-	Openings    []RuleUse
-	Shadowed    []ShadowedRule
+	// Answered: denied in silence (drop), and answered with a reset: packets get there, or something on the way rejects them.
+	Answered   int
+	Stale      int // permitted, and nothing listens: the host answered with a reset
+	NotKnown   int // permitted, and silent or not looked at: what listens there is not known
+	Openings   []RuleUse
+	Shadowed   []ShadowedRule
+	Unshadowed []string // devices whose lines without effect were not looked for, and why
 	// Left is how many targets were not held against the rules, as there were too many.
 	Left uint64
 }
@@ -92,6 +95,7 @@ type Use struct {
 type ShadowedRule struct {
 	Line Line
 	By   []Line
+	More int // further ones
 	// Same: the lines before do the same, so that this one may go; else it says something that does not happen.
 	Same bool
 }
@@ -224,6 +228,13 @@ func (r *Report) explain(in *Rules) {
 		use(&w, e.Finding.Addr, e.use())
 	}
 	r.reconcile(in, rec, seen, from, use)
+	r.propose(in)
+	rec.Shadowed, rec.Unshadowed = Shadowed(in.Devices, r.Scan.Ports)
+	for i := range r.Entries {
+		if e := &r.Entries[i]; e.Way != nil {
+			e.Fix = fixFor(e, &r.Scan, r.inside(&e.Finding))
+		}
+	}
 	for _, rule := range order {
 		u := uses[rule]
 		slices.SortStableFunc(u.Opens, func(a, b Use) int {
@@ -272,12 +283,15 @@ func (r *Report) reconcile(in *Rules, rec *Reconciliation, seen map[netip.AddrPo
 	for i, t := range list {
 		w := &ways[i]
 		lets := w.Verdict == firewall.Permitted || w.Verdict == firewall.Possibly
+		sure := w.Verdict == firewall.Permitted
 		switch {
 		case t.state == discover.Open && w.Verdict == firewall.Denied: // it opened, and no finding tells of it
 			rec.Unexplained++
+		case w.Verdict == firewall.Denied && t.state == discover.Closed && dropped(w):
+			rec.Answered++
 		case w.Verdict == firewall.Denied:
 			rec.Intended++
-		case !lets:
+		case !lets || t.state == discover.Closed && !sure:
 		case t.state == discover.Closed:
 			rec.Stale++
 		case t.state != discover.Open:
@@ -287,6 +301,16 @@ func (r *Report) reconcile(in *Rules, rec *Reconciliation, seen map[netip.AddrPo
 			use(w, t.addr, useOf(t.state))
 		}
 	}
+}
+
+// dropped reports whether a way ends in silence.
+func dropped(w *firewall.Way) bool {
+	d := w.Decisions[len(w.Decisions)-1]
+	if len(d.Hops) == 0 {
+		return false
+	}
+	ends := d.Hops[len(d.Hops)-1].Ends
+	return len(ends) == 1 && ends[0].Action == firewall.Drop
 }
 
 func useOf(s discover.State) string {
@@ -470,4 +494,31 @@ func changeText(c firewall.Change) string {
 		s = joinNonEmpty(" ", s, minute(c.Time))
 	}
 	return s
+}
+
+// Shadowed lists the lines of devices that never decide anything on some ports, whoever connects.
+func Shadowed(devices []firewall.Device, ports []uint16) (out []ShadowedRule, failed []string) {
+	q := firewall.Query{}
+	for _, p := range ports {
+		q.Ports = append(q.Ports, firewall.Ports(p, p))
+	}
+	for i := range devices {
+		dev := &devices[i]
+		list, err := dev.Shadows(q)
+		if err != nil {
+			failed = append(failed, fmt.Sprintf("%s: lines without effect were not looked for: %v", dev.Device, err))
+			continue
+		}
+		for _, s := range list {
+			line := func(e firewall.End) Line {
+				return lineOf(dev, &firewall.Hop{Step: s.Step, Ends: make([]firewall.End, 1), Packet: firewall.First}, e)
+			}
+			row := ShadowedRule{Line: line(firewall.End{Chain: s.Chain, Rule: s.Rule, Action: s.Rule.Action}), More: s.More, Same: s.Same}
+			for _, e := range s.By {
+				row.By = append(row.By, line(e))
+			}
+			out = append(out, row)
+		}
+	}
+	return out, failed
 }

@@ -1,6 +1,8 @@
 package report
 
 import (
+	"encoding/json"
+	"io"
 	"time"
 
 	"relaysweep/discover/firewall"
@@ -100,6 +102,7 @@ type reconciliationObject struct {
 	Unexplained int    `json:"unexplained"`
 	Unread      int    `json:"unread"`
 	Intended    int    `json:"intended"`
+	Answered    int    `json:"answered"`
 	Stale       int    `json:"stale"`
 	NotKnown    int    `json:"not_known"`
 	Left        uint64 `json:"left"`
@@ -119,10 +122,32 @@ type useObject struct {
 }
 
 type shadowObject struct {
-	head
 	openingObject
 	By   []openingObject `json:"by"`
+	More int             `json:"more"` // further ones
 	Same bool            `json:"same"` // the lines before do the same
+}
+
+func shadowOf(s *ShadowedRule) shadowObject {
+	return shadowObject{openingOf(&s.Line), openingsOf(s.By), s.More, s.Same}
+}
+
+// WriteShadowedJSON writes lines without effect as JSON Lines.
+func WriteShadowedJSON(w io.Writer, list []ShadowedRule) error {
+	for i := range list {
+		b, err := json.Marshal(struct {
+			Type          string `json:"type"`
+			SchemaVersion int    `json:"schema_version"`
+			shadowObject
+		}{"shadowed_rule", SchemaVersion, shadowOf(&list[i])})
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(append(armour(b), '\n')); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rules writes what the firewalls' exports say beside the scan.
@@ -142,7 +167,7 @@ func (j *jsonl) rules() {
 		}
 		j.line(o)
 	}
-	j.line(reconciliationObject{at("reconciliation"), rec.Explained, rec.Possibly, rec.Unexplained, rec.Unread, rec.Intended, rec.Stale, rec.NotKnown, rec.Left})
+	j.line(reconciliationObject{at("reconciliation"), rec.Explained, rec.Possibly, rec.Unexplained, rec.Unread, rec.Intended, rec.Answered, rec.Stale, rec.NotKnown, rec.Left})
 	for i := range rec.Openings {
 		u := &rec.Openings[i]
 		o := ruleObject{head: at("rule"), openingObject: openingOf(&u.Line), States: u.States, Opens: []useObject{}}
@@ -153,6 +178,9 @@ func (j *jsonl) rules() {
 	}
 	for i := range rec.Shadowed {
 		s := &rec.Shadowed[i]
-		j.line(shadowObject{at("shadowed_rule"), openingOf(&s.Line), openingsOf(s.By), s.Same})
+		j.line(struct {
+			head
+			shadowObject
+		}{at("shadowed_rule"), shadowOf(s)})
 	}
 }

@@ -155,7 +155,9 @@ func (c *Reconciliation) sentences() []string {
 	add(c.Unread, "reachable, and no device that was read is on the way")
 	add(c.Stale, "permitted, and nothing listens (the host answered with a reset): stale openings")
 	add(c.NotKnown, "permitted, and silent or not looked at: whether they are used is not known")
+	add(c.Answered, "denied in silence by the rules, and answered with a reset: something lets packets through, or rejects them elsewhere on the way")
 	add(c.Intended, "denied, and not reachable: as intended")
+	out = append(out, c.Unshadowed...)
 	if c.Left > 0 {
 		out = append(out, fmt.Sprintf("%s were not held against the rules: the scan has more than %s", plural(c.Left, "target"), number(maxReconciled)))
 	}
@@ -193,9 +195,15 @@ func (s *ShadowedRule) text() string {
 	for i := range s.By {
 		by = append(by, s.By[i].short())
 	}
+	if more := max(0, len(by)-4) + s.More; more > 0 {
+		by = append(by[:min(4, len(by))], fmt.Sprintf("and %d more", more))
+	}
 	what := "never decides, and says something else than what happens: "
 	if s.Same {
 		what = "is not needed: "
 	}
 	return what + "covered by " + strings.Join(by, ", ")
 }
+
+// Text is a line without effect, with the reason.
+func (s *ShadowedRule) Text() string { return s.Line.short() + " " + s.text() }

@@ -1,8 +1,10 @@
 package report
 
 import (
+	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +29,17 @@ func (e *Entry) seenElsewhere() (netip.Addr, bool) {
 	seen, err := netip.ParseAddr(e.seenAs())
 	ours, err2 := netip.ParseAddr(e.Finding.LocalAddr)
 	return seen.Unmap(), err == nil && err2 == nil && seen.Unmap() != ours.Unmap()
+}
+
+// looksInside says that a server took us for one of the inside, where it did: it need not relay for that to be a fault, as
+// whatever it trusts by address it trusts everybody with. A public address is not told of: the vantage itself may stand
+// behind a translation.
+func (r *Report) looksInside(e *Entry) []string {
+	seen, elsewhere := e.seenElsewhere()
+	if !elsewhere || r.inside(&e.Finding) || !seen.IsPrivate() && !slices.ContainsFunc(r.Scan.Scope, func(p netip.Prefix) bool { return p.Contains(seen) }) {
+		return nil
+	}
+	return []string{fmt.Sprintf("it saw this scan come from %s, and it came from %s: source translation or a proxy makes outsiders look inside", seen, e.Finding.LocalAddr)}
 }
 
 var (

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -76,8 +77,8 @@ type config struct {
 		Addresses []string            `yaml:"addresses"` // the device's own
 		From      string              `yaml:"from"`      // zone that our connections enter by, if not the vantage's
 	} `yaml:"rules"`
+	Approvals string `yaml:"approvals"` // file of what is approved
 	// Read, and not used by this version.
-	Approvals string `yaml:"approvals"`
 	Inventory string `yaml:"inventory"`
 
 	file string
@@ -152,6 +153,14 @@ func (c *config) where(path string) string {
 		}
 	}
 	return c.file
+}
+
+// path is a file that the configuration names: from the folder that it is in.
+func (c *config) path(file string) string {
+	if file == "" || filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(filepath.Dir(c.file), file)
 }
 
 // entries are a list of the configuration with the place of each item.

@@ -51,7 +51,7 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 	if err := sc.equip(); err != nil {
 		return usage(err)
 	}
-	if sc.devices, err = readDevices(sc.s.Rules, sc.s.Zone); err != nil {
+	if err := sc.readRules(); err != nil {
 		return usage(err)
 	}
 	if err := sc.s.checkSources(endpoints[0].Addr()); err != nil {

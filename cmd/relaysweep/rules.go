@@ -85,6 +85,9 @@ func (p *program) rulesCheck(_ context.Context, c *cli.Command) error {
 		if err := p.printRuleset(c, d.Ruleset); err != nil {
 			return err
 		}
+		if err := p.printShadowed(c, d); err != nil {
+			return err
+		}
 	}
 	if notes > 0 {
 		return &exit{exitIncomplete, ""}
@@ -123,7 +126,7 @@ func (p *program) printRuleset(c *cli.Command, rs *firewall.Ruleset) error {
 		})
 	}
 	out := p.out
-	fmt.Fprintf(out, "%s: %s, %d rules in %d lists", smtp.Escape(rs.Device), rs.Language, rules, len(rs.Chains))
+	fmt.Fprintf(out, "%s: %s, %s in %s", smtp.Escape(rs.Device), rs.Language, counted(rules, "rule"), counted(len(rs.Chains), "list"))
 	if off > 0 {
 		fmt.Fprintf(out, ", %d of them disabled", off)
 	}
@@ -154,17 +157,32 @@ func (p *program) printRuleset(c *cli.Command, rs *firewall.Ruleset) error {
 		if n == 0 && policy == "" {
 			continue
 		}
-		fmt.Fprintf(out, "  %-11s %s: %d rules", label, smtp.Escape(s.Name), n)
+		fmt.Fprintf(out, "  %-11s %s: %s", label, smtp.Escape(s.Name), counted(n, "rule"))
 		if policy != "" {
 			fmt.Fprintf(out, ", then %s", smtp.Escape(policy))
 		}
 		fmt.Fprintln(out)
 	}
 	if unsure > 0 {
-		fmt.Fprintf(out, "  not modelled: words in %d rules; where they decide, the answer is \"possibly permitted\": %s\n", unsure, smtp.Escape(strings.Join(unmodelled(rs, 8), ", ")))
+		fmt.Fprintf(out, "  not modelled: words in %s; where they decide, the answer is \"possibly permitted\": %s\n", counted(unsure, "rule"), smtp.Escape(strings.Join(unmodelled(rs, 8), ", ")))
 	}
 	for _, n := range rs.Notes {
 		fmt.Fprintf(out, "  not understood: %s: %s\n", where(n.Where), smtp.Escape(n.Text))
+	}
+	return nil
+}
+
+// printShadowed lists the lines about mail ports that never decide anything.
+func (p *program) printShadowed(c *cli.Command, d firewall.Device) error {
+	list, failed := report.Shadowed([]firewall.Device{d}, mailPorts)
+	if c.Bool("json") {
+		return report.WriteShadowedJSON(p.out, list)
+	}
+	for _, s := range failed {
+		fmt.Fprintf(p.out, "  %s\n", smtp.Escape(s))
+	}
+	for i := range list {
+		fmt.Fprintf(p.out, "  without effect on mail ports: %s\n", smtp.Escape(list[i].Text()))
 	}
 	return nil
 }
@@ -186,6 +204,13 @@ func unmodelled(rs *firewall.Ruleset, most int) []string {
 		out = append(out[:most], fmt.Sprintf("and %d more", len(out)-most))
 	}
 	return out
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func where(p firewall.Place) string { return smtp.Escape(fmt.Sprintf("%s:%d", p.File, p.Line)) }

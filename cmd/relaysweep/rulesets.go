@@ -39,10 +39,7 @@ func exportsOf(c *cli.Command, cfg *config) ([]exports, error) {
 			if f == "" {
 				continue
 			}
-			if !filepath.IsAbs(f) {
-				f = filepath.Join(filepath.Dir(cfg.file), f)
-			}
-			e.Files = append(e.Files, absolute(f))
+			e.Files = append(e.Files, absolute(cfg.path(f)))
 		}
 		if len(e.Files) == 0 {
 			return nil, fmt.Errorf("%s: device %q has no file: name its export", e.Where, e.Device)

@@ -48,8 +48,8 @@ var csvColumns = []string{
 const (
 	csvRows   = 200_000 // no list of rules has more
 	csvValues = 65_536  // in one cell
-	// csvElsewhere stands beside the zones that rows name, so that the only one which is left is not taken for sure.
-	csvElsewhere = "a zone that no row names"
+	// elsewhere stands beside the zones that rows name, so that the only one which is left is not taken for sure.
+	elsewhere = "a zone that no row names"
 )
 
 var csvExport = "a CSV with the columns " + strings.Join(csvColumns, ", ")
@@ -109,7 +109,7 @@ func readCSV(rs *Ruleset, files []Export) error {
 		}
 	}
 	if len(rs.Interfaces) > 0 {
-		rs.Interfaces = append(rs.Interfaces, Interface{Name: csvElsewhere})
+		rs.Interfaces = append(rs.Interfaces, Interface{Name: elsewhere})
 	}
 	return nil
 }
@@ -304,7 +304,7 @@ func (c *csvReader) chain(name string, kind Kind, where Place) *Chain {
 }
 
 func (c *csvReader) zone(name string) {
-	if name == "" || strings.EqualFold(name, "any") || name == csvElsewhere || strings.Contains(name, "*") || c.zones[name] {
+	if name == "" || strings.EqualFold(name, "any") || name == elsewhere || strings.Contains(name, "*") || c.zones[name] {
 		return
 	}
 	c.zones[name] = true

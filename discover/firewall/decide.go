@@ -51,9 +51,9 @@ type Decision struct {
 	Leaves Flow
 	// Out lists the interfaces that it may leave by; empty: not known.
 	Out []string
-	// Elsewhere: the device knows where networks lie, and would not carry the connection on: it goes to none of them, or
-	// back where it came from.
-	Elsewhere bool
+	// Carries: the device knows the way: it is itself the end, translates the destination, or has a route on. Elsewhere: it
+	// knows where networks lie, and the connection goes to none of them, or back where it came from.
+	Carries, Elsewhere bool
 }
 
 // Hop is one step that decided something.
@@ -77,29 +77,20 @@ type End struct {
 // Decide follows a connection through the device: its first packet, and where steps are not stateful the answer and what
 // follows as well.
 func (rs *Ruleset) Decide(f Flow) Decision {
-	d := decider{rs: rs, budget: 1 << 22}
-	return d.decide(f)
+	return rs.Decider().Decide(f)
+}
+
+// Decide follows a connection through the device.
+func (d *Decider) Decide(f Flow) Decision {
+	return (&decider{Decider: d, budget: 1 << 22}).decide(f)
 }
 
 func (d *decider) decide(f Flow) Decision {
 	rs := d.rs
-	for i := range rs.Steps {
-		switch rs.Steps[i].Kind {
-		case DNAT:
-			d.behindDNAT = i + 1
-		case SNAT:
-			switch hook := rs.Steps[i].Hook; {
-			case hook == Output:
-				d.outSNAT = i + 1
-			case hook != Input && d.firstSNAT == 0:
-				d.firstSNAT = i + 1
-			}
-		}
-		if h := rs.Steps[i].Hook; h == Input || h == Forward {
-			d.hooked = true
-		}
+	c := connection{orig: f, now: f, in: d.places(f.In), untold: true}
+	if d.asksOrigOut {
+		c.origOut = d.behind(f.Dst)
 	}
-	c := connection{orig: f, now: f, in: rs.places(f.In), untold: true}
 	got := d.run(0, c)
 	got.Device = rs.Device
 	slices.Sort(got.Words)
@@ -109,28 +100,24 @@ func (d *decider) decide(f Flow) Decision {
 
 // decider follows one connection.
 type decider struct {
-	rs         *Ruleset
-	behindDNAT int // index of the step behind the last DNAT step
-	firstSNAT  int // index of the first SNAT step on the way out, plus 1; 0: none
-	outSNAT    int // index of the step where answers of the device itself get back what was translated on the way in, plus 1
-	hooked     bool
-	budget     int // rules that may still be looked at: jumps can multiply them without end
-	forks      int
-	every      bool // hops are kept of every packet, not of the first and those that are lost alone
+	*Decider
+	budget int // rules that may still be looked at: jumps can multiply them without end
+	forks  int
+	every  bool // hops are kept of every packet, not of the first and those that are lost alone
 }
 
 // connection is the state of a connection between two steps.
 type connection struct {
 	orig, now  Flow // as it came, and as it is
 	in, out    places
-	untold     bool // out and local are not told yet
+	origOut    places // where the original destination lies
+	untold     bool   // out and local are not told yet
 	local      truth
-	elsewhere  bool // as Decision has it
-	translated uint8
-	perhaps    uint8 // as translated: it may be, and may not
+	carries    bool  // it has a route on
+	elsewhere  bool  // as Decision has it
+	translated uint8 // bits of Translated that are set
+	perhaps    uint8 // and that may be: it became one of several, which may be what it was
 	dnat, snat bool  // a step of the kind has decided
-	snatAt     int   // index of the step that translated the source, plus 1; 0: none
-	lost       bool  // a step that translates has dropped it
 	pass       bool
 	hops       []Hop
 	words      []string
@@ -139,13 +126,10 @@ type connection struct {
 
 // run goes on from a step to the end.
 func (d *decider) run(at int, c connection) Decision {
-	if c.lost {
-		return d.end(c, Denied)
-	}
 	for ; at < len(d.rs.Steps); at++ {
 		if c.untold && at >= d.behindDNAT {
 			c.untold = false
-			d.rs.route(&c)
+			d.route(&c)
 			if d.hooked && c.local == maybe {
 				through, local := c, c
 				through.local, local.local = no, yes
@@ -154,7 +138,8 @@ func (d *decider) run(at int, c connection) Decision {
 			}
 		}
 		step := &d.rs.Steps[at]
-		if !d.meets(step, &c, First) || c.dnat && step.Kind == DNAT || c.snat && step.Kind == SNAT || c.pass && step.Kind == Filter {
+		if !d.meets(step, &c, First) || c.dnat && step.Kind == DNAT || c.snat && step.Kind == SNAT ||
+			c.pass && step.Kind == Filter && step.Hook != Forward {
 			continue
 		}
 		p := d.packet(step, at, &c, First)
@@ -171,9 +156,6 @@ func (d *decider) run(at int, c connection) Decision {
 			if done, ok := d.translate(at, &c, ends, words); ok {
 				return done
 			}
-			if c.lost {
-				return d.end(c, Denied)
-			}
 			continue
 		}
 		if stop := d.filtered(&c, step, First, ends, words); stop {
@@ -181,7 +163,7 @@ func (d *decider) run(at int, c connection) Decision {
 		}
 	}
 	if c.untold {
-		d.rs.route(&c)
+		d.route(&c)
 	}
 	for _, phase := range []uint8{Answer, Later, LaterAnswer} {
 		if d.follow(&c, phase) {
@@ -198,7 +180,7 @@ func (d *decider) run(at int, c connection) Decision {
 func (d *decider) follow(c *connection, phase uint8) (stop bool) {
 	for at := range d.rs.Steps {
 		step := &d.rs.Steps[at]
-		if step.Kind != Filter || step.Stateful || c.pass || !d.meets(step, c, phase) {
+		if step.Kind != Filter || step.Stateful || c.pass && step.Hook != Forward || !d.meets(step, c, phase) {
 			continue
 		}
 		p := d.packet(step, at, c, phase)
@@ -277,11 +259,7 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		set(&c)
 		c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now, To: c.now})
 		return []connection{c}
-	case Drop, Reject:
-		c.lost = true
-		c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now, To: c.now})
-		return []connection{c}
-	case Uncertain:
+	case Drop, Reject, Uncertain:
 		c.unsure = true
 		if e.Rule != nil {
 			c.words = append(slices.Clip(c.words), e.Rule.Words...)
@@ -289,9 +267,6 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		return []connection{c}
 	case Translate:
 	default:
-		if e.Rule != nil { // it keeps the packet from the rules behind it
-			c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now, To: c.now})
-		}
 		return []connection{c}
 	}
 	set(&c)
@@ -302,9 +277,6 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		addr, port, bit, own = &c.now.Src, &c.now.SrcPort, 2, c.out
 	}
 	from := c.now
-	if step.Kind == SNAT {
-		c.snatAt = at + 1
-	}
 	if len(to.Ports) > 0 {
 		*port = become(*port, to.Ports, to.FromPorts, to.Map)
 	}
@@ -333,27 +305,42 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		} else {
 			w.now.Src = t
 		}
-		was, is, wasPort, isPort := from.Dst, w.now.Dst, from.DstPort, w.now.DstPort
+		w.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: from, To: w.now})
+		was, is := [2]Range{from.Dst, from.DstPort}, [2]Range{w.now.Dst, w.now.DstPort}
 		if step.Kind == SNAT {
-			was, is, wasPort, isPort = from.Src, w.now.Src, from.SrcPort, w.now.SrcPort
+			was, is = [2]Range{from.Src, from.SrcPort}, [2]Range{w.now.Src, w.now.SrcPort}
 		}
-		switch { // what becomes itself is not translated
-		case !was.meets(is) || !wasPort.meets(isPort):
+		switch differ(was[:], is[:]) {
+		case yes:
 			w.translated |= bit
-		case was != is || wasPort != isPort || was.First != was.Last:
+		case maybe:
 			w.perhaps |= bit
 		}
-		w.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: from, To: w.now})
 		if e.Rule.Pass {
 			w.pass = true
 		}
 		if to.Interface && step.Kind == DNAT {
-			d.rs.route(&w)
+			d.route(&w)
 			w.local = yes
 		}
 		out = append(out, w)
 	}
 	return out
+}
+
+// differ says whether values are others than they were. What stays is the same range.
+func differ(was, is []Range) truth {
+	t := no
+	for i := range was {
+		switch {
+		case was[i] == is[i]:
+		case was[i].Last.less(is[i].First) || is[i].Last.less(was[i].First):
+			return yes
+		default:
+			t = maybe
+		}
+	}
+	return t
 }
 
 // become is what a range of values becomes. In a map each value keeps its place; else any of to may come of it, as one
@@ -377,19 +364,19 @@ func family(r Range) Range {
 	return AllIPv6()
 }
 
-// either joins what may happen.
+// either joins what may happen: its answer holds for each of the ways, or for each that is not denied.
 func (d *decider) either(words []string, all ...Decision) Decision {
-	best := 0
 	same := true
 	for i := range all {
-		if all[i].Verdict > all[best].Verdict {
-			best = i
-		}
 		same = same && all[i].Verdict == all[0].Verdict
 	}
-	out := all[best]
-	if same && out.Verdict != Possibly {
-		return d.joined(all)
+	ways := all
+	if !same {
+		ways = slices.DeleteFunc(slices.Clone(all), func(w Decision) bool { return w.Verdict == Denied })
+	}
+	out := d.joined(ways)
+	if same && all[0].Verdict != Possibly {
+		return out
 	}
 	out.Verdict = Possibly
 	out.Words = slices.Clone(words)
@@ -399,75 +386,84 @@ func (d *decider) either(words []string, all ...Decision) Decision {
 	return out
 }
 
-// joined is what is sure where the same comes of several ways: at each step any of their lines may have decided.
-func (d *decider) joined(all []Decision) Decision {
-	out := all[0]
-	if len(all) == 1 {
-		return out
+// joined is what several ways have in common, with all lines that decide in one of them. A step that not each way meets
+// has an end that is no line.
+func (d *decider) joined(ways []Decision) Decision {
+	out := ways[0]
+	out.Hops = slices.Clone(out.Hops)
+	at := func(list []Hop, h Hop) int {
+		return slices.IndexFunc(list, func(o Hop) bool { return o.Step == h.Step && o.Packet == h.Packet })
 	}
-	span := func(a, b Range) Range {
-		if b.First.less(a.First) {
-			a.First = b.First
+	for i := range out.Hops {
+		out.Hops[i].Ends = slices.Clip(out.Hops[i].Ends)
+	}
+	for _, w := range ways[1:] {
+		out.Local = out.Local && w.Local
+		out.Leaves = out.Leaves.hull(w.Leaves)
+		if len(out.Out) == 0 || len(w.Out) == 0 {
+			out.Out = nil
+		} else {
+			out.Out = append(slices.Clip(out.Out), w.Out...)
+			slices.Sort(out.Out)
+			out.Out = slices.Compact(out.Out)
 		}
-		if a.Last.less(b.Last) {
-			a.Last = b.Last
-		}
-		return a
-	}
-	flows := func(a, b Flow) Flow {
-		return Flow{a.In, span(a.Src, b.Src), span(a.Dst, b.Dst), span(a.SrcPort, b.SrcPort), span(a.DstPort, b.DstPort)}
-	}
-	out.Hops = nil
-	find := func(hops []Hop, h Hop) int {
-		return slices.IndexFunc(hops, func(o Hop) bool { return o.Step == h.Step && o.Packet == h.Packet })
-	}
-	for _, way := range all {
-		out.Leaves = flows(out.Leaves, way.Leaves)
-		for _, name := range way.Out {
-			if !slices.Contains(out.Out, name) {
-				out.Out = append(slices.Clip(out.Out), name)
+		for i := range out.Hops {
+			if h := &out.Hops[i]; at(w.Hops, *h) < 0 {
+				h.add(End{Action: Accept})
 			}
 		}
-		out.Local, out.Elsewhere = out.Local && way.Local, out.Elsewhere && way.Elsewhere
-		for _, h := range way.Hops {
-			at := find(out.Hops, h)
-			if at < 0 {
-				h.Ends = slices.Clone(h.Ends)
+		for _, h := range w.Hops {
+			i := at(out.Hops, h)
+			if i < 0 {
+				h.Ends = slices.Clip(h.Ends)
+				h.add(End{Action: Accept})
 				out.Hops = append(out.Hops, h)
 				continue
 			}
-			o := &out.Hops[at]
-			o.From, o.To = flows(o.From, h.From), flows(o.To, h.To)
+			o := &out.Hops[i]
 			for _, e := range h.Ends {
-				if !slices.Contains(o.Ends, e) {
-					o.Ends = append(o.Ends, e)
-				}
+				o.add(e)
 			}
-		}
-	}
-	for i := range out.Hops { // a step that decides on some of the ways only
-		h := &out.Hops[i]
-		if slices.ContainsFunc(all, func(way Decision) bool { return find(way.Hops, *h) < 0 }) {
-			h.Ends = append(h.Ends, End{Action: Accept})
+			o.From, o.To = o.From.hull(h.From), o.To.hull(h.To)
 		}
 	}
 	place := func(h Hop) int {
 		for i := range d.rs.Steps {
-			if h.Step == &d.rs.Steps[i] {
+			if &d.rs.Steps[i] == h.Step {
 				return i
 			}
 		}
-		return -1
+		return 0
 	}
-	slices.SortStableFunc(out.Hops, func(a, b Hop) int {
-		return cmp.Or(cmp.Compare(a.Packet, b.Packet), cmp.Compare(place(a), place(b)))
-	})
+	slices.SortStableFunc(out.Hops, func(a, b Hop) int { return cmp.Or(cmp.Compare(a.Packet, b.Packet), place(a)-place(b)) })
 	return out
+}
+
+func (h *Hop) add(e End) {
+	if !slices.Contains(h.Ends, e) {
+		h.Ends = append(h.Ends, e)
+	}
+}
+
+// hull is what holds both flows.
+func (f Flow) hull(g Flow) Flow {
+	f.Src, f.Dst, f.SrcPort, f.DstPort = f.Src.hull(g.Src), f.Dst.hull(g.Dst), f.SrcPort.hull(g.SrcPort), f.DstPort.hull(g.DstPort)
+	return f
+}
+
+func (r Range) hull(s Range) Range {
+	if s.First.less(r.First) {
+		r.First = s.First
+	}
+	if r.Last.less(s.Last) {
+		r.Last = s.Last
+	}
+	return r
 }
 
 func (d *decider) end(c connection, v Verdict) Decision {
 	if c.untold {
-		d.rs.route(&c)
+		d.route(&c)
 	}
 	out := Decision{Verdict: v, Hops: c.hops, Local: c.local == yes, Leaves: c.now}
 	out.Leaves.In = ""
@@ -477,7 +473,8 @@ func (d *decider) end(c connection, v Verdict) Decision {
 	for _, p := range c.out {
 		out.Out = append(out.Out, p[0])
 	}
-	out.Elsewhere = !out.Local && !c.dnat && c.elsewhere
+	out.Carries = out.Local || c.dnat || c.carries
+	out.Elsewhere = !out.Carries && c.elsewhere
 	return out
 }
 
@@ -501,7 +498,10 @@ func (d *decider) meets(step *Step, c *connection, phase uint8) bool {
 
 // packet is how a step sees a packet of the connection.
 func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet {
-	p := &packet{phase: phase, in: c.in, out: c.out, translated: c.translated, perhaps: c.perhaps}
+	p := &packet{phase: phase, in: c.in, out: c.out, origOut: c.origOut, translated: c.translated, perhaps: c.perhaps}
+	if step.OwnOut && c.local == yes {
+		p.out = d.behind(c.now.Dst)
+	}
 	p.numbers[Proto], p.numbers[Family] = Single(Number(6)), Single(Number(6))
 	if v4 := AllIPv4(); v4.holds(c.orig.Src.First) && v4.holds(c.orig.Src.Last) {
 		p.numbers[Family] = Single(Number(4))
@@ -522,26 +522,19 @@ func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet
 			h.Dst, h.DstPort = c.orig.Dst, c.orig.DstPort
 		}
 	}
-	switch step.Hook { // where nobody knows yet, or no longer, there is no interface
-	case Prerouting, Input:
-		p.out = nowhere
-	case Output:
-		p.in = nowhere
-		if c.snatAt > 0 { // it is on the way to the translated source, wherever that is
-			p.out = nil
-		}
-	case Postrouting:
-		if c.local == yes {
-			p.in = nowhere
-		}
-	}
 	p.numbers[SrcAddr], p.numbers[DstAddr], p.numbers[SrcPort], p.numbers[DstPort] = h.Src, h.Dst, h.SrcPort, h.DstPort
-	p.srcLocal, p.dstLocal = d.rs.owns(h.Src), d.rs.owns(h.Dst)
+	p.srcLocal, p.dstLocal = d.owns(h.Src), d.owns(h.Dst)
+	switch {
+	case step.Hook == Input || step.Hook == Prerouting && step.Kind == Filter: // it leaves by nothing, or nobody knows yet by what
+		p.out = places{{""}}
+	case step.Hook == Output || step.Hook == Postrouting && c.local == yes: // it came in by nothing
+		p.in = places{{""}}
+	}
+	if step.Hook == Output && c.now.Src != c.orig.Src {
+		p.out = d.answers(c.now.Src)
+	}
 	return p
 }
-
-// nowhere is an interface without a name.
-var nowhere = places{{""}}
 
 // header is the connection, in its original direction, as the packets behind the first have it at a step: translations
 // are done where the first packet had them done, and undone at the same places on the way back.
@@ -552,10 +545,9 @@ func (d *decider) header(at int, c *connection, phase uint8) Flow {
 	case !back && at < d.behindDNAT:
 		h.Dst, h.DstPort = c.orig.Dst, c.orig.DstPort
 		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
-	case !back && at < c.snatAt:
+	case !back && (d.firstSNAT == 0 || at < d.firstSNAT):
 		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
 	case back && at < d.behindDNAT: // neither is undone yet
-	case back && d.rs.Steps[at].Hook == Output && at < d.outSNAT:
 	case back && (d.firstSNAT == 0 || at < d.firstSNAT): // the client's address is back
 		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
 	case back:
@@ -624,7 +616,7 @@ func (w *walk) chain(c *Chain, from []*Chain) truth {
 		}
 		return maybe
 	}
-	for _, r := range c.Rules {
+	for r := range w.rules(c, w.p) {
 		t := w.matched(r)
 		if t == no || r.Action == Continue {
 			continue
@@ -665,7 +657,7 @@ func (w *walk) chain(c *Chain, from []*Chain) truth {
 // last goes through the one chain of a step whose last match decides.
 func (w *walk) last(c *Chain) {
 	candidates := []End{{c, nil, c.Policy}}
-	for _, r := range c.Rules {
+	for r := range w.rules(c, w.p) {
 		t := w.matched(r)
 		if t == no || r.Action == Continue {
 			continue

@@ -22,8 +22,9 @@ type packet struct {
 	phase      uint8 // one of First, Answer, Later, LaterAnswer
 	numbers    [numbers]Range
 	in, out    places
+	origOut    places
 	translated uint8
-	perhaps    uint8 // translated or not
+	perhaps    uint8 // further bits of it that may be set
 	srcLocal   truth
 	dstLocal   truth
 }
@@ -88,13 +89,15 @@ func (t *Term) found(p *packet) truth {
 		return p.in.in(t.Names)
 	case Out:
 		return p.out.in(t.Names)
+	case OrigOut:
+		return p.origOut.in(t.Names)
 	case Phase:
 		return among(p.phase, t.Bits)
 	case Translated:
-		if r := among(p.translated, t.Bits); r == yes {
-			return yes
+		if r := among(p.translated, t.Bits); r == yes || p.perhaps&t.Bits == 0 {
+			return r
 		}
-		return min(among(p.perhaps, t.Bits), maybe)
+		return maybe
 	case SrcLocal:
 		return p.srcLocal
 	case DstLocal:
@@ -137,7 +140,7 @@ func (m Match) words(p *packet) (out []string) {
 		switch t.Field {
 		case In:
 			out = append(out, "where the connection enters the device")
-		case Out:
+		case Out, OrigOut:
 			out = append(out, "where the connection leaves the device")
 		case SrcPort:
 			out = append(out, "source port")
@@ -147,10 +150,10 @@ func (m Match) words(p *packet) (out []string) {
 			out = append(out, "destination address")
 		case DstPort, OrigDstPort:
 			out = append(out, "destination port")
+		case Translated:
+			out = append(out, "whether the translation changes anything")
 		case SrcLocal, DstLocal:
 			out = append(out, "the device's own addresses")
-		case Translated:
-			out = append(out, "whether the address is another behind the translation")
 		case AnyOf:
 			for _, m := range t.Any {
 				out = append(out, m.words(p)...)

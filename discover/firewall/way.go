@@ -17,16 +17,24 @@ type Way struct {
 	Leaves    Flow       // as the server sees it
 }
 
-// Follow takes a connection through devices, in the order that it meets them. A device that would not carry it, as its
-// routes lead elsewhere, is not on the way.
+// Follow takes a connection through devices, in the order that it meets them. A device whose routes lead elsewhere is not
+// on the way, if there is one that would carry it; where none is known to, all of them are asked.
 func Follow(devices []Device, f Flow) Way {
+	w := follow(devices, f, true)
+	if !slices.ContainsFunc(w.Decisions, func(d Decision) bool { return d.Carries }) {
+		return follow(devices, f, false)
+	}
+	return w
+}
+
+func follow(devices []Device, f Flow, skip bool) Way {
 	w := Way{Leaves: f}
 	w.Leaves.In = ""
 	for _, dev := range devices {
 		arrives := w.Leaves
 		arrives.In = first(dev.From, f.In)
 		d := dev.Decide(arrives)
-		if d.Elsewhere {
+		if skip && d.Elsewhere {
 			continue
 		}
 		w.Decisions = append(w.Decisions, d)
