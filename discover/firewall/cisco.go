@@ -242,11 +242,25 @@ func (c *cisco) addChain(a *ciscoACL) {
 			r.Match = Match{{Field: Unmodelled, Word: text}}
 			r.Action, r.Words = Uncertain, []string{text}
 		}
+		slices.SortStableFunc(r.Match, func(a, b Term) int { return telling(a.Field) - telling(b.Field) })
 		a.chain.Rules = append(a.chain.Rules, r)
 	}
 	if len(a.chain.Rules) == 0 && !c.asa {
 		a.chain.Policy, a.chain.PolicyText = Accept, "an access list without lines permits everything"
 	}
+}
+
+// telling orders terms by how many lines of a list they rule out: the first that does not hold is the last that is asked.
+func telling(f Field) int {
+	switch f {
+	case DstAddr:
+		return 0
+	case SrcAddr:
+		return 1
+	case DstPort:
+		return 2
+	}
+	return 3
 }
 
 // entry reads one line of an access list into a rule.

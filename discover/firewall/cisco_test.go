@@ -361,9 +361,9 @@ func TestCiscoFilesAreToldApart(t *testing.T) {
 		"ip access-list extended X\n permit ip any any\n":             "ios",
 		"ipv6 access-list X\n permit ipv6 any any\n":                  "ios",
 		"router# show run\r\nversion 12.4\r\n":                        "ios",
-		"config system global\n set hostname x\n":                     "",
-		"*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n":                      "",
-		"set firewall name X default-action drop\n":                   "",
+		"config system global\n set hostname x\n":                     "fortigate",
+		"*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n":                      "iptables",
+		"set firewall name X default-action drop\n":                   "vyos",
 	} {
 		got := ""
 		if l := find([]byte(text)); l != nil {

@@ -100,6 +100,7 @@ func TestPFExportsThatAreNotWhole(t *testing.T) {
 		{what: "ends that do not fit", text: "<pfsense>\n<filter>\n</nat></pfsense>", note: "cfg.xml:3: "},
 		{what: "two documents", text: "<pfsense></pfsense><pfsense></pfsense>", note: "more than one document"},
 		{what: "a wrong character", text: "<pfsense><filter>\x00</filter></pfsense>", note: "not XML to its end"},
+		{what: "a mode of asking for ports", text: "<pfsense><installedpackages><miniupnpd><config><enable>on</enable></config></miniupnpd></installedpackages></pfsense>", note: "UPnP is on"},
 		{what: "a mode of NAT that is not known", text: "<pfsense><nat><outbound><mode>magic</mode></outbound></nat></pfsense>", note: `mode "magic" is not known`},
 	} {
 		rs, err := Read("fw", Export{File: File{Name: "cfg.xml"}, Data: []byte(c.text)})
@@ -147,8 +148,8 @@ func TestPFMixedLineEndsKeepTheirNumbers(t *testing.T) {
 	}
 }
 
-// shownOf is all that a ruleset may show.
-func shownOf(rs *Ruleset) string {
+// pfShown is all that a ruleset may show.
+func pfShown(rs *Ruleset) string {
 	var b strings.Builder
 	for _, c := range rs.Chains {
 		b.WriteString(c.PolicyText + "\n")
@@ -182,7 +183,7 @@ func TestPFSecretsAreNotShown(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			all := shownOf(rs)
+			all := pfShown(rs)
 			for _, secret := range secrets {
 				if strings.Contains(all, secret) {
 					at := strings.Index(all, secret)

@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// element is a part of a config.xml, with its lines.
-type element struct {
+// pfElement is a part of a config.xml, with its lines.
+type pfElement struct {
 	name, text, uuid string
 	line, end        int
-	kids             []*element
+	kids             []*pfElement
 }
 
 // Bounds of what is read. A config.xml of ten thousand rules has a third of a million elements.
 const (
-	maxElements = 1 << 20
-	maxRules    = 50_000
-	maxNesting  = 64
-	maxTag      = 64 << 10 // bytes
+	pfMaxElements = 1 << 20
+	pfMaxRules    = 50_000
+	pfMaxNesting  = 64
+	pfMaxTag      = 64 << 10 // bytes
 )
 
 // pfParts are the parts of a config.xml that are read. The rest is passed over: users, certificates, keys, packages.
@@ -41,16 +41,16 @@ var pfSplit = map[string]bool{"system": true, "OPNsense": true, "openvpn": true,
 // pfPrivate are never read, wherever they stand.
 var pfPrivate = map[string]bool{"password": true, "username_password": true, "shared_key": true, "tls": true}
 
-// readXML reads the parts of a config.xml that matter. On an error it returns what came before, and where it was.
-func readXML(data []byte) (root *element, line int, err error) {
+// readPFXML reads the parts of a config.xml that matter. On an error it returns what came before, and where it was.
+func readPFXML(data []byte) (root *pfElement, line int, err error) {
 	var long error
-	if at := longTag(data); at >= 0 {
-		data, long = data[:at], fmt.Errorf("a tag is longer than %d kB", maxTag>>10)
+	if at := pfLongTag(data); at >= 0 {
+		data, long = data[:at], fmt.Errorf("a tag is longer than %d kB", pfMaxTag>>10)
 	}
 	d := xml.NewDecoder(bytes.NewReader(data))
 	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
 	type open struct {
-		e    *element
+		e    *pfElement
 		text []byte
 	}
 	var (
@@ -88,7 +88,7 @@ func readXML(data []byte) (root *element, line int, err error) {
 		case xml.StartElement:
 			name := t.Name.Local
 			path = append(path, name)
-			if count++; len(path) > maxNesting || count > 16*maxElements {
+			if count++; len(path) > pfMaxNesting || count > 16*pfMaxElements {
 				err = errors.New("too many elements, or too deep ones, for a config.xml")
 			}
 			if pastEnd {
@@ -97,18 +97,18 @@ func readXML(data []byte) (root *element, line int, err error) {
 			if err != nil {
 				break
 			}
-			if skip > 0 || pfPrivate[name] || !wanted(path) {
+			if skip > 0 || pfPrivate[name] || !pfWanted(path) {
 				skip++
 				continue
 			}
 			if name == "rule" {
 				rules++
 			}
-			if kept++; kept > maxElements || rules > maxRules {
+			if kept++; kept > pfMaxElements || rules > pfMaxRules {
 				err = errors.New("too many elements for a config.xml")
 				break
 			}
-			el := &element{name: intern(name), line: line}
+			el := &pfElement{name: intern(name), line: line}
 			for _, a := range t.Attr {
 				if a.Name.Local == "uuid" && len(a.Value) <= 64 {
 					el.uuid = a.Value
@@ -152,7 +152,7 @@ func readXML(data []byte) (root *element, line int, err error) {
 	return root, line, err
 }
 
-func wanted(path []string) bool {
+func pfWanted(path []string) bool {
 	switch len(path) {
 	case 1:
 		return true
@@ -166,8 +166,8 @@ func wanted(path []string) bool {
 	return true
 }
 
-// longTag finds a tag that no config.xml has: the decoder would keep all of its attributes.
-func longTag(data []byte) int {
+// pfLongTag finds a tag that no config.xml has: the decoder would keep all of its attributes.
+func pfLongTag(data []byte) int {
 	for at := 0; ; {
 		i := bytes.IndexByte(data[at:], '<')
 		if i < 0 {
@@ -182,7 +182,7 @@ func longTag(data []byte) int {
 		}
 		n := bytes.Index(data[at:], end)
 		switch {
-		case n < 0 && len(data)-at > maxTag, n > maxTag && len(end) == 1:
+		case n < 0 && len(data)-at > pfMaxTag, n > pfMaxTag && len(end) == 1:
 			return at
 		case n < 0:
 			return -1
@@ -192,9 +192,9 @@ func longTag(data []byte) int {
 }
 
 // kid is the first part of a name, or nil; of a nil element too.
-func (e *element) kid(names ...string) *element {
+func (e *pfElement) kid(names ...string) *pfElement {
 	for _, name := range names {
-		var found *element
+		var found *pfElement
 		if e != nil {
 			for _, k := range e.kids {
 				if k.name == name {
@@ -211,7 +211,7 @@ func (e *element) kid(names ...string) *element {
 }
 
 // all are the parts of a name.
-func (e *element) all(name string) (out []*element) {
+func (e *pfElement) all(name string) (out []*pfElement) {
 	if e == nil {
 		return nil
 	}
@@ -223,18 +223,18 @@ func (e *element) all(name string) (out []*element) {
 	return out
 }
 
-func (e *element) has(name string) bool { return e.kid(name) != nil }
+func (e *pfElement) has(name string) bool { return e.kid(name) != nil }
 
 // of is the text of a part.
-func (e *element) of(names ...string) string {
+func (e *pfElement) of(names ...string) string {
 	if k := e.kid(names...); k != nil {
 		return k.text
 	}
 	return ""
 }
 
-// firstTag tells the name of the first tag of an XML file.
-func firstTag(start []byte) string {
+// pfFirstTag tells the name of the first tag of an XML file.
+func pfFirstTag(start []byte) string {
 	s := string(start)
 	for {
 		s = strings.TrimLeft(s, " \t\r\n")

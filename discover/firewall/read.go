@@ -34,6 +34,9 @@ type language struct {
 
 // languages are asked in this order: what is told by little comes last.
 var languages = []language{
+	{"aws", awsExport, isAWS, readAWS, editAWS},
+	{"azure", azureExport, isAzure, readAzure, editAzure},
+	{"gcp", gcpExport, isGCP, readGCP, editGCP},
 	{name: "panos", export: panosExport, is: isPANOS, read: readPANOS, edit: editPANOS},
 	iptables,
 	nftables,
