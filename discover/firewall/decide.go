@@ -118,6 +118,7 @@ type connection struct {
 	translated uint8 // bits of Translated that are set
 	perhaps    uint8 // and that may be: it became one of several, which may be what it was
 	dnat, snat bool  // a step of the kind has decided
+	snatAt     int   // index of the step that translated the source, plus 1; 0: none
 	pass       bool
 	hops       []Hop
 	words      []string
@@ -226,7 +227,14 @@ func (d *decider) filtered(c *connection, step *Step, phase uint8, ends []End, w
 // translate does what a NAT step says. Where several ends are possible it follows each, and returns what comes of them.
 func (d *decider) translate(at int, c *connection, ends []End, words []string) (Decision, bool) {
 	var ways []connection
+	var all []Decision
 	for _, e := range ends {
+		if e.Action == Drop || e.Action == Reject {
+			lost := *c
+			lost.hops = append(slices.Clip(c.hops), Hop{Step: &d.rs.Steps[at], Ends: []End{e}, Packet: First, From: c.now, To: c.now})
+			all = append(all, d.end(lost, Denied))
+			continue
+		}
 		ways = append(ways, d.translated(at, *c, e)...)
 	}
 	if len(ways) == 1 && len(ends) == 1 {
@@ -237,7 +245,6 @@ func (d *decider) translate(at int, c *connection, ends []End, words []string) (
 		c.unsure, c.words = true, append(slices.Clip(c.words), "more ways to translate than can be followed")
 		return d.end(*c, Possibly), true
 	}
-	var all []Decision
 	for _, w := range ways {
 		all = append(all, d.run(at+1, w))
 	}
@@ -259,7 +266,7 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		set(&c)
 		c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now, To: c.now})
 		return []connection{c}
-	case Drop, Reject, Uncertain:
+	case Uncertain:
 		c.unsure = true
 		if e.Rule != nil {
 			c.words = append(slices.Clip(c.words), e.Rule.Words...)
@@ -267,6 +274,9 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		return []connection{c}
 	case Translate:
 	default:
+		if d.every && e.Rule != nil {
+			c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now, To: c.now})
+		}
 		return []connection{c}
 	}
 	set(&c)
@@ -277,6 +287,9 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		addr, port, bit, own = &c.now.Src, &c.now.SrcPort, 2, c.out
 	}
 	from := c.now
+	if step.Kind == SNAT {
+		c.snatAt = at + 1
+	}
 	if len(to.Ports) > 0 {
 		*port = become(*port, to.Ports, to.FromPorts, to.Map)
 	}
@@ -525,7 +538,7 @@ func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet
 	p.numbers[SrcAddr], p.numbers[DstAddr], p.numbers[SrcPort], p.numbers[DstPort] = h.Src, h.Dst, h.SrcPort, h.DstPort
 	p.srcLocal, p.dstLocal = d.owns(h.Src), d.owns(h.Dst)
 	switch {
-	case step.Hook == Input || step.Hook == Prerouting && step.Kind == Filter: // it leaves by nothing, or nobody knows yet by what
+	case step.Hook == Input || step.Hook == Prerouting: // it leaves by nothing, or nobody knows yet by what
 		p.out = places{{""}}
 	case step.Hook == Output || step.Hook == Postrouting && c.local == yes: // it came in by nothing
 		p.in = places{{""}}
@@ -545,9 +558,10 @@ func (d *decider) header(at int, c *connection, phase uint8) Flow {
 	case !back && at < d.behindDNAT:
 		h.Dst, h.DstPort = c.orig.Dst, c.orig.DstPort
 		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
-	case !back && (d.firstSNAT == 0 || at < d.firstSNAT):
+	case !back && at < c.snatAt:
 		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
 	case back && at < d.behindDNAT: // neither is undone yet
+	case back && d.rs.Steps[at].Hook == Output && at < d.outSNAT:
 	case back && (d.firstSNAT == 0 || at < d.firstSNAT): // the client's address is back
 		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
 	case back:

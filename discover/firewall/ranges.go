@@ -99,9 +99,6 @@ func AllIPv6() Range { return Range{Value{}, top} }
 
 func (r Range) holds(v Value) bool { return !v.less(r.First) && !r.Last.less(v) }
 
-// meets reports whether two ranges have a value in common.
-func (r Range) meets(o Range) bool { return !r.Last.less(o.First) && !o.Last.less(r.First) }
-
 // Merge sorts ranges and joins those that overlap or touch.
 func Merge(list []Range) []Range {
 	out := slices.DeleteFunc(slices.Clone(list), func(r Range) bool { return r.Last.less(r.First) })
