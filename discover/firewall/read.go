@@ -35,6 +35,7 @@ type language struct {
 // languages are asked in this order: what is told by little comes last.
 var languages = []language{
 	iptables,
+	nftables,
 	pfsense,
 	opnsense,
 	asaLanguage,
