@@ -118,6 +118,7 @@ type connection struct {
 	translated uint8 // bits of Translated that are set
 	perhaps    uint8 // and that may be: it became one of several, which may be what it was
 	dnat, snat bool  // a step of the kind has decided
+	snatAt     int   // index of the step that translated the source, plus 1; 0: none
 	pass       bool
 	hops       []Hop
 	words      []string
@@ -277,6 +278,9 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		return []connection{c}
 	case Translate:
 	default:
+		if d.every && e.Rule != nil {
+			c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now, To: c.now})
+		}
 		return []connection{c}
 	}
 	set(&c)
@@ -287,6 +291,9 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		addr, port, bit, own = &c.now.Src, &c.now.SrcPort, 2, c.out
 	}
 	from := c.now
+	if step.Kind == SNAT {
+		c.snatAt = at + 1
+	}
 	if len(to.Ports) > 0 {
 		*port = become(*port, to.Ports, to.FromPorts, to.Map)
 	}
@@ -538,7 +545,7 @@ func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet
 	p.numbers[SrcAddr], p.numbers[DstAddr], p.numbers[SrcPort], p.numbers[DstPort] = h.Src, h.Dst, h.SrcPort, h.DstPort
 	p.srcLocal, p.dstLocal = d.owns(h.Src), d.owns(h.Dst)
 	switch {
-	case step.Hook == Input || step.Hook == Prerouting && step.Kind == Filter: // it leaves by nothing, or nobody knows yet by what
+	case step.Hook == Input || step.Hook == Prerouting: // it leaves by nothing, or nobody knows yet by what
 		p.out = places{{""}}
 	case step.Hook == Output || step.Hook == Postrouting && c.local == yes: // it came in by nothing
 		p.in = places{{""}}
@@ -558,9 +565,10 @@ func (d *decider) header(at int, c *connection, phase uint8) Flow {
 	case !back && at < d.behindDNAT:
 		h.Dst, h.DstPort = c.orig.Dst, c.orig.DstPort
 		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
-	case !back && (d.firstSNAT == 0 || at < d.firstSNAT):
+	case !back && at < c.snatAt:
 		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
 	case back && at < d.behindDNAT: // neither is undone yet
+	case back && d.rs.Steps[at].Hook == Output && at < d.outSNAT:
 	case back && (d.firstSNAT == 0 || at < d.firstSNAT): // the client's address is back
 		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
 	case back:

@@ -10,7 +10,8 @@ import (
 type Decider struct {
 	rs         *Ruleset
 	behindDNAT int // index of the step behind the last DNAT step
-	firstSNAT  int // index of the first SNAT step, plus 1; 0: none
+	firstSNAT  int // index of the first SNAT step on the way out, plus 1; 0: none
+	outSNAT    int // index of the step where answers of the device itself get back what was translated on the way in, plus 1
 	hooked     bool
 	// asksOrigOut: a rule asks where the original destination lies.
 	asksOrigOut bool
@@ -34,7 +35,10 @@ func (rs *Ruleset) Decider() *Decider {
 		case DNAT:
 			d.behindDNAT = i + 1
 		case SNAT:
-			if d.firstSNAT == 0 {
+			switch hook := rs.Steps[i].Hook; {
+			case hook == Output:
+				d.outSNAT = i + 1
+			case hook != Input && d.firstSNAT == 0:
 				d.firstSNAT = i + 1
 			}
 		}

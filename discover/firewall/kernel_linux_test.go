@@ -415,18 +415,24 @@ func rejects(d Decision) bool {
 
 // beside returns a rule that ends the way of a packet, and moved, though no packet of the flow ends there.
 func beside(before, after *Ruleset, f Flow) string {
-	may := make(map[*Rule]bool)
+	type line struct {
+		Place
+		id string
+	}
+	may := make(map[line]bool) // a line may be in the model more than once
 	d := decider{Decider: before.Decider(), budget: 1 << 22, every: true}
 	for _, h := range d.decide(f).Hops {
 		for _, e := range h.Ends {
-			may[e.Rule] = true
+			if e.Rule != nil {
+				may[line{e.Rule.Where, e.Rule.ID}] = true
+			}
 		}
 	}
 	for name, c := range before.Chains {
 		for i, r := range c.Rules {
 			switch r.Action {
 			case Accept, Drop, Reject, Translate, Exempt:
-				if r.Counter != nil && !may[r] && after.Chains[name].Rules[i].Counter.Packets != r.Counter.Packets {
+				if r.Counter != nil && !may[line{r.Where, r.ID}] && after.Chains[name].Rules[i].Counter.Packets != r.Counter.Packets {
 					return fmt.Sprintf("%s (%s) decides nothing, and its counter moved", r.ID, r.Text)
 				}
 			}

@@ -1,0 +1,247 @@
+package firewall
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// nftRules makes an export of a table inet t with a base chain c at forward, and rules in it.
+func nftRules(rules ...string) string {
+	var b strings.Builder
+	b.WriteString(`{"nftables": [{"metainfo": {"json_schema_version": 1}},
+{"table": {"family": "inet", "name": "t", "handle": 1}},
+{"chain": {"family": "inet", "table": "t", "name": "u", "handle": 1}},
+{"chain": {"family": "inet", "table": "t", "name": "c", "handle": 2, "type": "filter", "hook": "forward", "prio": 0, "policy": "accept"}}`)
+	for i, r := range rules {
+		fmt.Fprintf(&b, ",\n"+`{"rule": {"family": "inet", "table": "t", "chain": "c", "handle": %d, %s}}`, 10+i, r)
+	}
+	b.WriteString("\n]}\n")
+	return b.String()
+}
+
+func readNftables(t *testing.T, text string) *Ruleset {
+	t.Helper()
+	rs, err := Read("fw", Export{File: File{Name: "r.json"}, Data: []byte(text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rs
+}
+
+func TestNftablesRefuses(t *testing.T) {
+	const accepting = `"expr": [{"accept": null}]`
+	whole := nftRules(accepting, accepting)
+	for _, c := range []struct{ name, text, want string }{
+		{"nft's own language", "table inet filter {\n\tchain input {\n\t}\n}\n", "r.json:1: is a ruleset in nft's own language; export it as JSON: nft -j list ruleset"},
+		{"a script", "#!/usr/sbin/nft -f\nflush ruleset\n\ntable ip filter {\n}\n", "export it as JSON: nft -j list ruleset"},
+		{"a list that is cut in a rule", whole[:len(whole)-30], "r.json:6: the export is cut or damaged (unexpected EOF)"},
+		{"a list that is cut behind a rule", whole[:strings.LastIndex(whole, ",")], "rules that are missing change every answer; export again: nft -j list ruleset"},
+		{"a list that does not end", strings.TrimSpace(whole)[:len(strings.TrimSpace(whole))-2], "is cut or damaged"},
+		{"no list", `{"nftables": {"table": {}}}`, "r.json:1: has { where [ belongs"},
+		{"no table", `{"nftables": [{"metainfo": {}}]}`, "r.json:1: names no table"},
+		{"a table twice", strings.Replace(whole, "]}\n", `,{"table": {"family": "inet", "name": "t"}}]}`, 1), `r.json:7: table "inet t" is there twice`},
+		{"a chain twice", strings.Replace(whole, "]}\n", `,{"chain": {"family": "inet", "table": "t", "name": "c"}}]}`, 1), `chain "inet t c" is there twice`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Read("fw", Export{File: File{Name: "r.json"}, Data: []byte(c.text)})
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+// Each line of a table is a flow to port 25 of one line in a chain whose policy accepts.
+func TestNftablesLines(t *testing.T) {
+	const port = `{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 25}}`
+	for _, c := range []struct{ name, rule, text, want, because string }{
+		{"a port by name", `"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": "smtp"}}, {"drop": null}]`, "tcp dport smtp drop", "denied by inet t c handle 10", ""},
+		{"a port by a name that is not known", `"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": "gopher"}}, {"drop": null}]`, "tcp dport gopher drop", "possibly permitted by inet t c handle 10,policy", "tcp dport gopher"},
+		{"a counter without figures", `"expr": [` + port + `, {"counter": null}, {"drop": null}]`, "tcp dport 25 counter drop", "denied by inet t c handle 10", ""},
+		{"an extension of iptables that matches", `"expr": [` + port + `, {"xt": {"type": "match", "name": "geoip"}}, {"drop": null}]`, "tcp dport 25 xt match geoip drop", "possibly permitted by inet t c handle 10,policy", "xt match geoip"},
+		{"one that says nothing", `"expr": [` + port + `, {"xt": {"type": "match", "name": "comment"}}, {"drop": null}]`, "tcp dport 25 xt match comment drop", "denied by inet t c handle 10", ""},
+		{"one that decides", `"expr": [` + port + `, {"xt": {"type": "target", "name": "NFQUEUE"}}]`, "tcp dport 25 xt target NFQUEUE", "possibly permitted by inet t c handle 10", "xt target NFQUEUE"},
+		{"one that nft does not show, in front", `"expr": [{"xt": null}, {"drop": null}]`, "xt drop", "possibly permitted by inet t c handle 10,policy", "iptables-save does"},
+		{"one that nft does not show, at the end", `"expr": [` + port + `, {"xt": null}]`, "tcp dport 25 xt", "possibly permitted by inet t c handle 10", "iptables-save does"},
+		{"a queue", `"expr": [` + port + `, {"queue": {"num": 3}}]`, "tcp dport 25 queue num 3", "possibly permitted by inet t c handle 10", "queue num 3"},
+		{"a transparent proxy", `"expr": [` + port + `, {"tproxy": {"port": 50080}}]`, "tcp dport 25 tproxy to :50080", "possibly permitted by inet t c handle 10", "tproxy to :50080"},
+		{"a statement that nobody knows", `"expr": [` + port + `, {"teleport": {"to": "moon"}}, {"accept": null}]`, "tcp dport 25 teleport to moon accept", "possibly permitted by inet t c handle 10,policy", "teleport to moon"},
+		{"a condition that nobody knows", `"expr": [{"match": {"op": "==", "left": {"astrology": {"sign": "leo"}}, "right": 1}}, {"drop": null}]`, "astrology sign leo 1 drop", "possibly permitted by inet t c handle 10,policy", "astrology sign leo 1"},
+		{"a relation that nobody knows", `"expr": [{"match": {"op": "~", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 25}}, {"drop": null}]`, "tcp dport ~ 25 drop", "possibly permitted by inet t c handle 10,policy", "tcp dport ~ 25"},
+		{"a set that is not there", `"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@lost"}}, {"drop": null}]`, "ip saddr @lost drop", "possibly permitted by inet t c handle 10,policy", "ip saddr @lost (no such set in the export)"},
+		{"a map that is not there", `"expr": [{"vmap": {"key": {"payload": {"protocol": "tcp", "field": "dport"}}, "data": "@lost"}}]`, "tcp dport vmap @lost", "possibly permitted by inet t c handle 10,policy", "tcp dport map @lost (not in the export)"},
+		{"a chain that is not there", `"expr": [{"jump": {"target": "lost"}}]`, "jump lost", "possibly permitted by other", "a chain that is not in the export"},
+		{"a rule without expressions", `"comment": "x"`, "", "possibly permitted by inet t c handle 10,policy", "inet t c handle 10 is not understood"},
+		{"a rule that is too deep", `"expr": ` + strings.Repeat("[", 100) + strings.Repeat("]", 100), "", "possibly permitted by inet t c handle 10,policy", "is not understood"},
+		{"none of these flags", `"expr": [{"match": {"op": "!", "left": {"payload": {"protocol": "tcp", "field": "flags"}}, "right": ["ack", "rst"]}}, {"drop": null}]`, "tcp flags ! ack,rst drop", "denied by inet t c handle 10", ""},
+		{"flags as a number", `"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "flags"}}, "right": 18}}, {"drop": null}]`, "tcp flags == 18 drop", "denied by policy inet t c handle 10", ""},
+		{"a flag that data alone has", `"expr": [{"match": {"op": "in", "left": {"payload": {"protocol": "tcp", "field": "flags"}}, "right": "psh"}}, {"drop": null}]`, "tcp flags psh drop", "possibly permitted by policy inet t c handle 10,policy inet t c handle 10,policy", "tcp flags psh"},
+		{"untracked", `"expr": [{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["untracked", "invalid"]}}, {"drop": null}]`, "ct state untracked,invalid drop", "permitted by policy", ""},
+		{"a rule of iptables that counts", `"expr": [` + port + `, {"counter": {"packets": 4, "bytes": 8}}, {"xt": {"type": "target", "name": "LOG"}}]`, "tcp dport 25 counter packets 4 bytes 8 xt target LOG", "permitted by policy", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rs := readNftables(t, nftRules(c.rule))
+			f := NewFlow("", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("10.20.0.25:25"))
+			rs.Own = []netip.Addr{netip.MustParseAddr("10.20.0.1")}
+			d := rs.Decide(f)
+			if got := shown(d, netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("10.20.0.25:25")); !strings.HasPrefix(got+" ", c.want+" ") || !strings.Contains(strings.Join(d.Words, "; "), c.because) || (len(d.Words) > 0) != (c.because != "") {
+				t.Errorf("got %s because %q, want %s because %q", got, d.Words, c.want, c.because)
+			}
+			if r := rs.Chains["inet t c"].Rules[0]; r.Text != c.text || r.ID != "inet t c handle 10" || r.Where != (Place{File: "r.json", Line: 5}) {
+				t.Errorf("got %s at %v: %q, want %q", r.ID, r.Where, r.Text, c.text)
+			}
+		})
+	}
+}
+
+func TestNftablesTellsOfLines(t *testing.T) {
+	const port = `{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 25}}`
+	rs := readNftables(t, nftRules(
+		`"comment": "mail, owner: mail@example.org CHG0012345, password: hunter2", "expr": [`+port+`, {"counter": {"packets": 7, "bytes": 420}}, {"log": {"prefix": "secret=hunter2"}}, {"accept": null}]`,
+		`"expr": [{"counter": {"packets": 9, "bytes": 9}}, `+port+`, {"accept": null}]`,
+		`"expr": [{"vmap": {"key": {"payload": {"protocol": "tcp", "field": "dport"}}, "data": {"set": [[25, {"drop": null}], [26, {"accept": null}], [27, {"drop": null}]]}}}]`,
+	))
+	rules := rs.Chains["inet t c"].Rules
+	if r := rules[0]; r.Owner != "mail@example.org" || r.Ticket != "CHG0012345" || r.Counter == nil || r.Counter.Packets != 7 || r.Counter.Bytes != 420 {
+		t.Errorf("got owner %q, ticket %q, counter %v", r.Owner, r.Ticket, r.Counter)
+	}
+	if rules[1].Counter != nil {
+		t.Error("a counter in front of a condition counts what the line does not match, and is taken for its own")
+	}
+	if len(rules) != 4 || rules[2].ID != rules[3].ID || rules[2].Action != Drop || len(rules[2].Match[1].Ranges) != 2 {
+		t.Errorf("got %d rules, want one for each verdict of the map", len(rules))
+	}
+	for _, r := range rules {
+		if strings.Contains(r.Text+r.Comment, "hunter2") {
+			t.Errorf("a secret is shown: %s %s", r.Text, r.Comment)
+		}
+	}
+}
+
+func TestNftablesTablesThatMayBeDormant(t *testing.T) {
+	dropping := nftRules(`"expr": [{"drop": null}]`)
+	for _, c := range []struct{ name, flags, want string }{
+		{"no flags", "", "denied by inet t c handle 10"},
+		{"dormant", `, "flags": "dormant"`, "permitted"},
+		{"dormant in a list", `, "flags": ["dormant", "owner"]`, "permitted"},
+		{"with an owner", `, "flags": ["owner", "persist"]`, "denied by inet t c handle 10"},
+		{"nft 1.0.6 prints another name", `, "flags": "t"`, "possibly permitted by inet t c handle 10,other"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rs := readNftables(t, strings.Replace(dropping, `"name": "t", "handle": 1`, `"name": "t", "handle": 1`+c.flags, 1))
+			rs.Own = []netip.Addr{netip.MustParseAddr("10.20.0.1")}
+			src, dst := netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("10.20.0.25:25")
+			if got := shown(rs.Decide(NewFlow("", src, dst)), src, dst); got != c.want && !strings.HasPrefix(got, c.want+" ") {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+			if dead := c.want == "permitted"; rs.Chains["inet t c"].Rules[0].Disabled != dead {
+				t.Errorf("got a rule that is disabled: %v, want %v", !dead, dead)
+			}
+		})
+	}
+}
+
+// Connections that a line takes out of tracking have another state than the others: what asks for it is not sure.
+func TestNftablesNotrack(t *testing.T) {
+	const state = `"expr": [{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "new"}}, {"drop": null}]`
+	match := func(protocol string) string {
+		return `"expr": [{"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "` + protocol + `"}}, {"notrack": null}]`
+	}
+	for _, c := range []struct {
+		protocol string
+		want     Verdict
+	}{{"udp", Denied}, {"tcp", Possibly}} {
+		rs := readNftables(t, nftRules(match(c.protocol), state))
+		rs.Own = []netip.Addr{netip.MustParseAddr("10.20.0.1")}
+		d := rs.Decide(NewFlow("", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("10.20.0.25:25")))
+		if d.Verdict != c.want {
+			t.Errorf("notrack for %s: got %v because %q, want %v", c.protocol, d.Verdict, d.Words, c.want)
+		}
+	}
+}
+
+func TestNftablesEdits(t *testing.T) {
+	rs := readNftables(t, nftRules(`"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": {"set": [25, 587]}}}, {"counter": {"packets": 1, "bytes": 2}}, {"accept": null}]`))
+	chain := rs.Chains["inet t c"]
+	rule := chain.Rules[0]
+	prefixes := func(list ...string) (out []netip.Prefix) {
+		for _, p := range list {
+			out = append(out, netip.MustParsePrefix(p))
+		}
+		return out
+	}
+	dst := netip.MustParseAddrPort("10.20.0.25:25")
+	for _, c := range []struct {
+		name string
+		edit Edit
+		want []string
+	}{
+		{"deny above the line", Edit{Kind: DenyAbove, Rule: rule, Sources: prefixes("203.0.113.0/24"), Dst: dst}, []string{"nft insert rule inet t c position 10 ip saddr 203.0.113.0/24 ip daddr 10.20.0.25 tcp dport 25 drop"}},
+		{"deny to all", Edit{Kind: DenyAbove, Rule: rule, Dst: dst}, []string{"nft insert rule inet t c position 10 ip daddr 10.20.0.25 tcp dport 25 drop"}},
+		{"deny above the policy", Edit{Kind: DenyAbove, Dst: netip.MustParseAddrPort("[2001:db8:20::25]:25")}, []string{"nft add rule inet t c ip6 daddr 2001:db8:20::25 tcp dport 25 drop"}},
+		{"several sources, those of the other family left out", Edit{Kind: DenyAbove, Rule: rule, Sources: prefixes("203.0.113.0/24", "198.51.100.7/32", "2001:db8::/32"), Dst: dst}, []string{"nft insert rule inet t c position 10 ip saddr { 203.0.113.0/24, 198.51.100.7 } ip daddr 10.20.0.25 tcp dport 25 drop"}},
+		{"narrow", Edit{Kind: Narrow, Rule: rule, Sources: prefixes("203.0.113.0/24"), Dst: dst}, []string{"nft replace rule inet t c handle 10 ip saddr 203.0.113.0/24 tcp dport { 25, 587 } counter packets 1 bytes 2 accept"}},
+		{"drop a member", Edit{Kind: DropMember, Rule: rule, Object: "partners", Member: PrefixRange(netip.MustParsePrefix("203.0.113.0/28"))}, []string{"nft delete element inet t partners { 203.0.113.0/28 }"}},
+		{"drop a range", Edit{Kind: DropMember, Rule: rule, Object: "partners", Member: Range{AddrValue(netip.MustParseAddr("203.0.113.1")), AddrValue(netip.MustParseAddr("203.0.113.6"))}}, []string{"nft delete element inet t partners { 203.0.113.1-203.0.113.6 }"}},
+		{"drop a port", Edit{Kind: DropMember, Rule: rule, Object: "ports", Member: Ports(25, 25)}, []string{"nft delete element inet t ports { 25 }"}},
+		{"remove", Edit{Kind: Remove, Rule: rule}, []string{"nft delete rule inet t c handle 10"}},
+		{"stop a translation", Edit{Kind: StopNAT, Rule: rule}, []string{"nft delete rule inet t c handle 10"}},
+		{"stop a translation of one service", Edit{Kind: StopNAT, Rule: rule, Dst: dst}, []string{"nft insert rule inet t c position 10 ip daddr 10.20.0.25 tcp dport 25 accept"}},
+		{"a policy cannot be removed", Edit{Kind: Remove}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.edit.Chain = chain
+			if got := editNft(rs, c.edit); !slices.Equal(got, c.want) {
+				t.Errorf("got  %q\nwant %q", got, c.want)
+			}
+		})
+	}
+}
+
+// FuzzNftables reads anything: no panic, no hang, and each rule stands in the file.
+func FuzzNftables(f *testing.F) {
+	names, err := filepath.Glob("testdata/nftables/*.json")
+	if err != nil || len(names) == 0 {
+		f.Fatal("no fixtures", err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+		f.Add(text[:len(text)/2])
+		f.Add(append(slices.Clone(text[:strings.LastIndex(string(text[:len(text)/2]), ",\n")]), "]}"...))
+	}
+	f.Add([]byte(nftRules(`"expr": [{"jump": {"target": "c"}}]`)))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if len(text) > 1<<17 {
+			return
+		}
+		rs := &Ruleset{Chains: make(map[string]*Chain)}
+		if readNft(rs, []Export{{File: File{Name: "r"}, Data: text}}) != nil {
+			return
+		}
+		last := 1 + strings.Count(string(text), "\n")
+		for _, c := range rs.Chains {
+			for _, r := range c.Rules {
+				if r.Where.Line < 1 || r.Where.Line > last || r.Where.End > last || r.ID == "" {
+					t.Fatalf("%s stands at %v of %d lines", r.ID, r.Where, last)
+				}
+			}
+		}
+		for _, to := range []string{"10.20.0.25:25", "198.51.100.25:25", "[2001:db8:20::25]:587"} {
+			dst := netip.MustParseAddrPort(to)
+			src := netip.MustParseAddrPort("203.0.113.9:0")
+			if dst.Addr().Is6() {
+				src = netip.MustParseAddrPort("[2001:db8::9]:0")
+			}
+			rs.Decide(NewFlow("", src, dst))
+		}
+	})
+}
