@@ -17,9 +17,11 @@ type EditProposal struct {
 	Line     Line   // the line that it is about
 	Commands []string
 	Closes   bool     // proved: the opening is closed for all that enter where the scan did
+	Unmasks  bool     // proved: the server sees the client's own address
 	Breaks   string   // an approved connection that it would close as well
 	Also     []string // what else it closes, proved to be all
 	Opens    []string // what it would open
+	Moves    []string // what would go elsewhere, or come from another source
 }
 
 var editKinds = map[firewall.EditKind]string{
@@ -77,21 +79,28 @@ func proposals(in *Rules, e *Entry) (out []EditProposal) {
 }
 
 func proposal(dev *firewall.Device, c firewall.Candidate) EditProposal {
-	p := EditProposal{Device: dev.Device, Kind: editKinds[c.Kind], Commands: c.Text, Closes: c.Closes}
+	p := EditProposal{Device: dev.Device, Kind: editKinds[c.Kind], Commands: c.Text, Closes: c.Closes, Unmasks: c.Unmasks}
 	if c.Rule != nil {
 		h := firewall.Hop{Step: c.Step, Ends: make([]firewall.End, 1), Packet: firewall.First}
 		p.Line = lineOf(dev, &h, firewall.End{Chain: c.Chain, Rule: c.Rule, Action: c.Rule.Action})
 	}
 	if c.KeepBroken != nil {
-		p.Breaks = source(*c.KeepBroken) + " to " + firewall.Endpoint(c.KeepBroken.Dst, c.KeepBroken.DstPort)
+		p.Breaks = joinNonEmpty(": ", c.Kept, source(*c.KeepBroken)+" to "+firewall.Endpoint(c.KeepBroken.Dst, c.KeepBroken.DstPort))
 	}
-	for _, b := range c.AlsoCloses {
-		p.Also = append(p.Also, b.String())
-	}
-	for _, b := range c.Opens {
-		p.Opens = append(p.Opens, b.String())
-	}
+	p.Also, p.Opens, p.Moves = boxes(c.AlsoCloses, c.MoreAlsoCloses), boxes(c.Opens, c.MoreOpens), boxes(c.Moves, c.MoreMoves)
 	return p
+}
+
+// boxes writes sets of connections; the last tells how many are left out.
+func boxes(list []firewall.Box, more uint64) []string {
+	var out []string
+	for _, b := range list {
+		out = append(out, b.String())
+	}
+	if more > 0 {
+		out = append(out, fmt.Sprintf("+%d", more))
+	}
+	return out
 }
 
 // effect tells what an edit does, in a language.
@@ -100,13 +109,13 @@ func (p *EditProposal) effect(l Lang) string {
 	if p.Closes {
 		out = append(out, editCloses.in(l))
 	}
-	if p.Kind == editKinds[firewall.StopNAT] && !p.Closes {
+	if p.Unmasks {
 		out = append(out, editUnmasks.in(l))
 	}
 	switch {
 	case p.Breaks != "":
 		out = append(out, editBreaks.with(l, p.Breaks))
-	case len(p.Also) == 0 && len(p.Opens) == 0:
+	case len(p.Also) == 0 && len(p.Opens) == 0 && (len(p.Moves) == 0 || p.Unmasks):
 		out = append(out, editAlone.in(l))
 	}
 	if n := len(p.Also); n > 0 {
@@ -114,6 +123,9 @@ func (p *EditProposal) effect(l Lang) string {
 	}
 	if n := len(p.Opens); n > 0 {
 		out = append(out, editOpens.with(l, few(p.Opens, 3)))
+	}
+	if n := len(p.Moves); n > 0 && !p.Unmasks {
+		out = append(out, editMoves.with(l, few(p.Moves, 3)))
 	}
 	return strings.Join(out, " ")
 }
@@ -136,7 +148,7 @@ func editSteps(l Lang, e *Entry) []string {
 	}
 	if _, elsewhere := e.seenElsewhere(); elsewhere {
 		for i := range e.Edits {
-			if p := &e.Edits[i]; p.Kind == editKinds[firewall.StopNAT] && p.Line.Action == "snat" {
+			if p := &e.Edits[i]; p.Unmasks {
 				show(p)
 			}
 		}
@@ -163,6 +175,7 @@ var (
 	editAlone   = text{"Nothing else changes.", "ほかの通信は変わらない。"}
 	editAlso    = text{"It also closes %[1]s.", "次の通信も閉じる: %[1]s。"}
 	editOpens   = text{"It would open %[1]s.", "次の通信が開く: %[1]s。"}
+	editMoves   = text{"It would lead elsewhere: %[1]s.", "次の通信の行き先か送信元が変わる: %[1]s。"}
 	editBreaks  = text{"It would close what is approved: %[1]s.", "承認済みの通信を閉じてしまう: %[1]s。"}
 	seenByRule  = text{"The server saw this scan come from %[1]s, and it came from %[2]s: %[3]s makes every stranger look like that.", "サーバーから見たこの走査の送信元は %[1]s だが、実際の送信元は %[2]s である。%[3]s により、すべての部外者がそのアドレスに見える。"}
 )
@@ -174,15 +187,17 @@ type editObject struct {
 	Where      string   `json:"where"`
 	Commands   []string `json:"commands"`
 	Closes     bool     `json:"closes"`
-	Breaks     string   `json:"breaks"`
+	Unmasks    bool     `json:"unmasks"` // the server sees the client's own address
+	Breaks     string   `json:"breaks"`  // an approved connection that it would close
 	AlsoCloses []string `json:"also_closes"`
 	Opens      []string `json:"opens"`
+	Moves      []string `json:"moves"`
 }
 
 func editsOf(list []EditProposal) []editObject {
 	out := []editObject{}
 	for _, p := range list {
-		out = append(out, editObject{valid(p.Device), p.Kind, valid(p.Line.Rule), valid(p.Line.Where), all(p.Commands), p.Closes, valid(p.Breaks), all(p.Also), all(p.Opens)})
+		out = append(out, editObject{valid(p.Device), p.Kind, valid(p.Line.Rule), valid(p.Line.Where), all(p.Commands), p.Closes, p.Unmasks, valid(p.Breaks), all(p.Also), all(p.Opens), all(p.Moves)})
 	}
 	return out
 }

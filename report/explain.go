@@ -23,7 +23,7 @@ type Explanation struct {
 // Explain follows a connection through the firewalls.
 func Explain(in *Rules, from, to netip.AddrPort) Explanation {
 	f := in.flow(to, from)
-	e := Explanation{Zone: in.Zone, From: source(f), To: to.String(), Way: firewall.Follow(in.Devices, f)}
+	e := Explanation{Zone: in.Zone, From: source(f), To: to.String(), Way: firewall.NewPath(in.Devices).Follow(f)}
 	for i := range e.Way.Decisions {
 		d := &e.Way.Decisions[i]
 		for k := range d.Hops {

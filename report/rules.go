@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"relaysweep/discover"
@@ -24,6 +25,8 @@ type Rules struct {
 	Targets iter.Seq2[netip.AddrPort, discover.State]
 	// Keep are connections that are approved: no proposed edit may close one of them.
 	Keep []firewall.Keep
+
+	paths sync.Pool // of *firewall.Path
 }
 
 // Line is a line of a firewall that let a connection through, translated it or stopped it.
@@ -119,6 +122,16 @@ const (
 	maxOpens      = 100     // targets that are listed for a rule
 )
 
+// follow takes a connection through the firewalls. It may be called by several at once.
+func (in *Rules) follow(f firewall.Flow) firewall.Way {
+	p, ok := in.paths.Get().(*firewall.Path)
+	if !ok {
+		p = firewall.NewPath(in.Devices)
+	}
+	defer in.paths.Put(p)
+	return p.Follow(f)
+}
+
 // flow is the connection of a scan to a target, as it leaves the vantage.
 func (in *Rules) flow(to netip.AddrPort, from netip.AddrPort) firewall.Flow {
 	if from.Addr().IsValid() {
@@ -200,7 +213,7 @@ func (r *Report) explain(in *Rules) {
 	ways := make([]firewall.Way, len(r.Entries))
 	inParallel(len(r.Entries), func(i int) {
 		f := &r.Entries[i].Finding
-		ways[i] = firewall.Follow(in.Devices, in.flow(f.Addr, cameFrom(f)))
+		ways[i] = in.follow(in.flow(f.Addr, cameFrom(f)))
 	})
 	var from netip.AddrPort // where most connections came from
 	for i := range r.Entries {
@@ -278,7 +291,7 @@ func (r *Report) reconcile(in *Rules, rec *Reconciliation, seen map[netip.AddrPo
 		if src.Addr().Is4() != list[i].addr.Addr().Is4() {
 			src = netip.AddrPort{}
 		}
-		ways[i] = firewall.Follow(in.Devices, in.flow(list[i].addr, src))
+		ways[i] = in.follow(in.flow(list[i].addr, src))
 	})
 	for i, t := range list {
 		w := &ways[i]

@@ -565,15 +565,20 @@ func (a *aws) acl(acl awsACL, egress bool, direction string) {
 		}
 		m := Match(protocol(proto.text()))
 		text := proto.text()
-		if text == "-1" {
+		switch text {
+		case "-1":
 			text = "all"
+		case "6":
+			text = "tcp"
 		}
 		if ports.there() && proto.text() != "-1" { // with all protocols, ports do not count
 			var low, high node
 			ports.pick(fields{"From": &low, "To": &high})
 			span := low.text() + "-" + high.text()
 			m = append(m, portTerms(DstPort, []string{span})...)
-			text += " " + span
+			if text += " " + low.text(); low.text() != high.text() {
+				text += "-" + high.text()
+			}
 		}
 		cidr := first(v4.text(), v6.text())
 		m = append(m, either(addresses(side, []string{cidr}))...)
@@ -648,7 +653,7 @@ func editGroup(group, direction string, e Edit) []string {
 		side = DstAddr
 	}
 	t := e.Rule.Match.term(side)
-	if t == nil {
+	if t == nil || slices.ContainsFunc(e.Rule.Match, func(t Term) bool { return t.Word != "" && t.Object == "" }) {
 		return nil
 	}
 	var old string

@@ -48,8 +48,6 @@ var csvColumns = []string{
 const (
 	csvRows   = 200_000 // no list of rules has more
 	csvValues = 65_536  // in one cell
-	// elsewhere stands beside the zones that rows name, so that the only one which is left is not taken for sure.
-	elsewhere = "a zone that no row names"
 )
 
 var csvExport = "a CSV with the columns " + strings.Join(csvColumns, ", ")
@@ -108,9 +106,7 @@ func readCSV(rs *Ruleset, files []Export) error {
 			chain.Rules = append(chain.Rules, r)
 		}
 	}
-	if len(rs.Interfaces) > 0 {
-		rs.Interfaces = append(rs.Interfaces, Interface{Name: elsewhere})
-	}
+	rs.Others = true // rows name some of the zones
 	return nil
 }
 
@@ -304,7 +300,7 @@ func (c *csvReader) chain(name string, kind Kind, where Place) *Chain {
 }
 
 func (c *csvReader) zone(name string) {
-	if name == "" || strings.EqualFold(name, "any") || name == elsewhere || strings.Contains(name, "*") || c.zones[name] {
+	if name == "" || strings.EqualFold(name, "any") || strings.Contains(name, "*") || c.zones[name] {
 		return
 	}
 	c.zones[name] = true

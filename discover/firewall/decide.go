@@ -123,6 +123,9 @@ type connection struct {
 	hops       []Hop
 	words      []string
 	unsure     bool
+	// blind: something not modelled came before the connection was known (notrack, a queue), or translates it: states and
+	// addresses may not be what they seem, so that not even a drop is sure.
+	blind bool
 }
 
 // run goes on from a step to the end.
@@ -219,6 +222,7 @@ func (d *decider) filtered(c *connection, step *Step, phase uint8, ends []End, w
 	}
 	if stops && (lets || unsure) || unsure {
 		c.unsure = true
+		c.blind = c.blind || unsure && (step.Hook == Prerouting || step.Hook == Output)
 		c.words = append(slices.Clip(c.words), words...)
 	}
 	return stops && !lets && !unsure
@@ -266,8 +270,8 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 		set(&c)
 		c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: c.now, To: c.now})
 		return []connection{c}
-	case Uncertain:
-		c.unsure = true
+	case Uncertain: // it may become anything, so that nothing behind is sure either
+		c.unsure, c.blind = true, true
 		if e.Rule != nil {
 			c.words = append(slices.Clip(c.words), e.Rule.Words...)
 		}
@@ -475,6 +479,9 @@ func (r Range) hull(s Range) Range {
 }
 
 func (d *decider) end(c connection, v Verdict) Decision {
+	if v == Denied && c.blind {
+		v = Possibly
+	}
 	if c.untold {
 		d.route(&c)
 	}

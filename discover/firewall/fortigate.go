@@ -1488,10 +1488,11 @@ func (f *forti) policy(e *fortiEntry) []*Rule {
 	end = append(end, f.conditions(e)...)
 	build := func(src, dst []string, six bool, family uint16, suffix string) *Rule {
 		m := Match{{Field: Family, Ranges: []Range{Ports(family, family)}}}
-		m = append(m, common...)
-		m = append(m, f.addrTerm(SrcAddr, src, six, e.on("srcaddr"+suffix+"-negate"), e.where)...)
+		// Numbers first: they are compared faster than names, and most rules end there.
 		m = append(m, f.destination(e, dst, six, e.on("dstaddr"+suffix+"-negate"), action)...)
+		m = append(m, f.addrTerm(SrcAddr, src, six, e.on("srcaddr"+suffix+"-negate"), e.where)...)
 		m = append(m, end...)
+		m = append(m, common...)
 		r := f.rule(e, m, action)
 		r.Words = words
 		f.schedule(r, e)

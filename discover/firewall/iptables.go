@@ -277,7 +277,7 @@ func (t *tableReader) section(s *tableSection) error {
 	if lost {
 		for _, c := range s.chains {
 			c.Rules = append(c.Rules, &Rule{
-				Where: s.where, Text: "*" + s.table,
+				ID: s.table + "/lost", Where: s.where, Text: "*" + s.table,
 				Match: Match{{Field: Unmodelled, Word: "lines of table " + s.table + " that are missing or were not understood"}}, Action: Uncertain,
 			})
 		}
@@ -313,6 +313,7 @@ func (t *tableReader) steps() {
 	for _, n := range []int{4, 6} {
 		nats, tables := 0, 0
 		var legacy *tableSection
+		given := false // what iptables-legacy has
 		for _, s := range t.all {
 			switch {
 			case s.family != n:
@@ -323,16 +324,14 @@ func (t *tableReader) steps() {
 				if s.table == "nat" {
 					nats++
 				}
-				if s.backend == "legacy" {
-					legacy = nil
-				}
+				given = given || s.backend == "legacy"
 			}
 		}
 		command := map[int]string{4: "iptables", 6: "ip6tables"}[n]
 		switch {
 		case tables == 0:
 			t.unread(family(n), t.all[0].where, fmt.Sprintf("the rules of IPv%d: %s-save -c is not among the exports", n, command))
-		case legacy != nil:
+		case legacy != nil && !given:
 			t.rs.note(legacy.where, "further rules are in force that are not in this export: add %s-legacy-save -c", command)
 			t.unread(family(n), legacy.where, "the rules that "+command+"-legacy-save shows")
 		}
@@ -355,10 +354,10 @@ func (t *tableReader) steps() {
 // unread is a step of which nothing is known.
 func (t *tableReader) unread(when Match, where Place, word string) {
 	c := &Chain{Name: word, Where: where, Policy: Accept, Rules: []*Rule{
-		{Where: where, Text: word, Match: Match{{Field: Unmodelled, Word: word}}, Action: Uncertain},
+		{ID: "not-read", Where: where, Text: word, Match: Match{{Field: Unmodelled, Word: word}}, Action: Uncertain},
 	}}
 	t.rs.Chains[c.Name] = c
-	t.rs.Steps = append(t.rs.Steps, Step{Name: word, When: when, Chain: c.Name})
+	t.rs.Steps = append(t.rs.Steps, Step{Name: word, When: when, Chain: c.Name, Stateful: true})
 }
 
 // line reads one rule. It reports whether it is in a chain.
@@ -969,6 +968,8 @@ func (p *tableRule) destination(arg string) bool {
 	if p.section.family == 6 {
 		if i := strings.LastIndex(arg, "]:"); i >= 0 {
 			addrs, ports = arg[:i+1], arg[i+2:]
+		} else if strings.HasPrefix(arg, ":") && !strings.HasPrefix(arg, "::") {
+			addrs, ports = "", arg[1:]
 		}
 		addrs = strings.NewReplacer("[", "", "]", "").Replace(addrs)
 	} else {

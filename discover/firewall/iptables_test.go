@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -98,4 +100,218 @@ func BenchmarkExplain(b *testing.B) {
 		b.ReportMetric(float64(after.HeapInuse-before.HeapInuse)/1e6, "MB-heap")
 		b.ReportMetric(float64(permitted), "permitted")
 	}
+}
+
+// What cannot be used is refused in one line that says what to export instead.
+func TestIPTablesRefuses(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"sets alone", "create partners hash:net family inet\nadd partners 192.0.2.0/24\n", "rules.v4:1: has sets and no rules; export them with iptables-save -c and ip6tables-save -c"},
+		{"more rules than there can be", "*filter\n:FORWARD DROP [0:0]\n" + strings.Repeat("-A FORWARD\n", maxTableRules+1), fmt.Sprintf("rules.v4:%d: more than %d rules: no export has so many", maxTableRules+3, maxTableRules)},
+	} {
+		if _, err := Read("fw", Export{File: File{Name: "rules.v4"}, Data: []byte(c.text)}); err == nil || err.Error() != c.want {
+			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
+		}
+	}
+}
+
+// Lines that are not understood are told with their place, and leave open what comes behind them.
+func TestIPTablesTellsWhatItDoesNotUnderstand(t *testing.T) {
+	for _, c := range []struct{ name, line, note string }{
+		{"an option without its argument", "-A FORWARD -p tcp -m tcp --dport", "rules.v4:4 not understood: -A FORWARD -p tcp -m tcp --dport"},
+		{"a quote that is not closed", `-A FORWARD -m comment --comment "half`, `rules.v4:4 not understood: -A FORWARD -m comment --comment "half`},
+		{"a chain that is not there", "-A ELSEWHERE -j ACCEPT", "rules.v4:4 not a rule: -A ELSEWHERE -j ACCEPT"},
+		{"another command", "-I FORWARD -j ACCEPT", "rules.v4:4 not a rule: -I FORWARD -j ACCEPT"},
+		{"garbage", "\x00\xff garbage", "rules.v4:4 not a rule: \x00\ufffd garbage"},
+		{"a chain without a policy", ":BROKEN", "rules.v4:4 a chain without a policy: :BROKEN"},
+		{"a set that is not in the export", "-A FORWARD -m set --match-set gone src -j ACCEPT", "rules.v4:4 set gone is not in the export; add the output of ipset save"},
+	} {
+		text := "*filter\n:FORWARD DROP [0:0]\n:INPUT DROP [0:0]\n" + c.line + "\nCOMMIT\n"
+		rs, err := Read("fw", Export{File: File{Name: "rules.v4"}, Data: []byte(text)})
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if len(rs.Notes) != 1 || fmt.Sprintf("%s:%d %s", rs.Notes[0].Where.File, rs.Notes[0].Where.Line, rs.Notes[0].Text) != c.note {
+			t.Errorf("%s: got %+v, want %q", c.name, rs.Notes, c.note)
+		}
+		if d := rs.Decide(NewFlow("", netip.MustParseAddrPort("192.0.2.1:0"), netip.MustParseAddrPort("198.51.100.1:25"))); d.Verdict != Possibly {
+			t.Errorf("%s: got %v, want %v", c.name, d.Verdict, Possibly)
+		}
+	}
+}
+
+// What a line says of itself is kept.
+func TestIPTablesKeepsPlaceCountersAndComment(t *testing.T) {
+	rs, err := ReadFiles("fw", "testdata/iptables/office.v4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rs.Chains["iptables nat PREROUTING"].Rules[0]
+	got := fmt.Sprintf("%s %s:%d %d/%d %q %s %s", r.ID, r.Where.File, r.Where.Line, r.Counter.Packets, r.Counter.Bytes, r.Comment, r.Owner, r.Ticket)
+	want := `nat/PREROUTING/1 testdata/iptables/office.v4:17 31/1860 "mail in; owner: netops@city.example CHG0012345" netops@city.example CHG0012345`
+	if got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	if !strings.HasPrefix(r.Text, "-A PREROUTING -d 198.51.100.25/32 -i eth0 -p tcp ") {
+		t.Errorf("got text %q", r.Text)
+	}
+	if got, want := rs.Exported.Format("2006-01-02 15:04:05"), "2026-03-02 09:15:04"; got != want {
+		t.Errorf("exported %s, want %s", got, want)
+	}
+	c := rs.Chains["iptables filter FORWARD"]
+	if c.Policy != Drop || c.PolicyText != "policy DROP" || c.Counter.Packets != 40 {
+		t.Errorf("got policy %v, %q, %+v", c.Policy, c.PolicyText, c.Counter)
+	}
+}
+
+// Secrets in comments and names of targets are not shown.
+func TestIPTablesHidesSecrets(t *testing.T) {
+	const secret = "Tr0ub4dor"
+	text := "*filter\n:FORWARD DROP [0:0]\n:INPUT DROP [0:0]\n" +
+		`-A FORWARD -p tcp -m comment --comment "password: ` + secret + `" -j ACCEPT` + "\n" +
+		"-A FORWARD -p tcp -m string --string \"secret=" + secret + "\" -j DROP\n" +
+		"-A FORWARD -p tcp -j FANCY --token " + secret + "\n" +
+		"-A FORWARD -p tcp --psk " + secret + "\n" +
+		"-A FORWARD password=" + secret + " \"\n" +
+		"psk " + secret + "\nCOMMIT\n"
+	rs, err := Read("fw", Export{File: File{Name: "rules.v4"}, Data: []byte(text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := rs.Decide(NewFlow("", netip.MustParseAddrPort("192.0.2.1:0"), netip.MustParseAddrPort("198.51.100.1:25")))
+	all := fmt.Sprintf("%v %q", rs.Notes, d.Words)
+	for _, c := range rs.Chains {
+		for _, r := range c.Rules {
+			all += fmt.Sprintf("%q %q %q %q %+v\n", r.Text, r.Comment, r.Name, r.Words, r.Match)
+		}
+	}
+	if strings.Contains(all, secret) {
+		t.Errorf("the secret is shown: %s", all)
+	}
+	if !strings.Contains(all, "password: …") {
+		t.Errorf("want its place: %s", all)
+	}
+}
+
+// Changes are written as commands that can be entered.
+func TestIPTablesEdits(t *testing.T) {
+	rs, err := ReadFiles("fw", "testdata/iptables/office.v4", "testdata/iptables/office.ipset", "testdata/iptables/docker.save")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := func(chain string, at int) Edit {
+		c := rs.Chains[chain]
+		return Edit{Chain: c, At: at, Rule: c.Rules[at]}
+	}
+	for _, c := range []struct {
+		name  string
+		chain string
+		at    int
+		edit  Edit
+		want  []string
+	}{
+		{
+			"a drop above the line", "iptables filter FORWARD", 7,
+			Edit{Kind: DenyAbove, Dst: netip.MustParseAddrPort("10.20.0.25:25")},
+			[]string{"iptables -t filter -I FORWARD 8 -d 10.20.0.25/32 -p tcp -m tcp --dport 25 -j DROP"},
+		},
+		{
+			"a drop of two sources", "ip6tables filter INPUT", 0,
+			Edit{Kind: DenyAbove, Dst: netip.MustParseAddrPort("[2001:db8::1]:25"), Sources: prefixes("2001:db8:1::/48", "2001:db8:2::/48")},
+			[]string{
+				"ip6tables -t filter -I INPUT 1 -s 2001:db8:1::/48 -d 2001:db8::1/128 -p tcp -m tcp --dport 25 -j DROP",
+				"ip6tables -t filter -I INPUT 1 -s 2001:db8:2::/48 -d 2001:db8::1/128 -p tcp -m tcp --dport 25 -j DROP",
+			},
+		},
+		{"no drop in nat", "iptables nat PREROUTING", 0, Edit{Kind: DenyAbove, Dst: netip.MustParseAddrPort("198.51.100.25:25")}, nil},
+		{"the line is deleted", "iptables filter known", 1, Edit{Kind: Remove}, []string{"iptables -t filter -D known 2"}},
+		{
+			"fewer sources", "iptables filter FORWARD", 8,
+			Edit{Kind: Narrow, Sources: prefixes("203.0.113.9/32", "203.0.113.64/26")},
+			[]string{
+				"iptables -t filter -R FORWARD 9 -s 203.0.113.9/32 -d 10.20.0.27/32 -p tcp -m tcp --dport 25:30 -j ACCEPT",
+				"iptables -t filter -I FORWARD 9 -s 203.0.113.64/26 -d 10.20.0.27/32 -p tcp -m tcp --dport 25:30 -j ACCEPT",
+			},
+		},
+		{"a network leaves a set", "iptables filter lists", 0, Edit{Kind: DropMember, Object: "partners", Member: PrefixRange(netip.MustParsePrefix("203.0.113.128/25"))}, []string{"ipset del partners 203.0.113.128/25"}},
+		{"an address leaves a set", "iptables filter lists", 0, Edit{Kind: DropMember, Object: "partners", Member: One(netip.MustParseAddr("203.0.113.200"))}, []string{"ipset del partners 203.0.113.200"}},
+		{"a port leaves a set", "iptables filter lists", 2, Edit{Kind: DropMember, Object: "mailports", Member: Ports(465, 465)}, []string{"ipset del mailports 465"}},
+		{"a translation is deleted", "iptables nat PREROUTING", 1, Edit{Kind: StopNAT}, []string{"iptables -t nat -D PREROUTING 2"}},
+		{
+			"a translation is not done for one port", "iptables nat PREROUTING", 1,
+			Edit{Kind: StopNAT, Dst: netip.MustParseAddrPort("198.51.100.26:25")},
+			[]string{"iptables -t nat -I PREROUTING 2 -d 198.51.100.26/32 -p tcp -m tcp --dport 25 -j ACCEPT"},
+		},
+	} {
+		e := rule(c.chain, c.at)
+		e.Kind, e.Dst, e.Sources, e.Object, e.Member = c.edit.Kind, c.edit.Dst, c.edit.Sources, c.edit.Object, c.edit.Member
+		if got := iptables.edit(rs, e); strings.Join(got, "\n") != strings.Join(c.want, "\n") {
+			t.Errorf("%s: got\n%s\nwant\n%s", c.name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+		}
+	}
+}
+
+// Jumps in a circle, and chains that multiply, end.
+func TestIPTablesJumpsEnd(t *testing.T) {
+	var many strings.Builder
+	many.WriteString("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n")
+	for i := range 60 {
+		fmt.Fprintf(&many, ":c%d - [0:0]\n", i)
+	}
+	many.WriteString("-A FORWARD -j c0\n-A INPUT -j c0\n")
+	for i := range 59 {
+		fmt.Fprintf(&many, "-A c%d -j c%d\n-A c%d -j c%d\n", i, i+1, i, i+1)
+	}
+	many.WriteString("COMMIT\n")
+	for name, text := range map[string]string{
+		"circle":   "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:a - [0:0]\n:b - [0:0]\n-A FORWARD -j a\n-A INPUT -j a\n-A a -j b\n-A b -j a\nCOMMIT\n",
+		"multiply": many.String(),
+	} {
+		rs, err := Read("fw", Export{File: File{Name: "rules.v4"}, Data: []byte(text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := rs.Decide(NewFlow("", netip.MustParseAddrPort("192.0.2.1:0"), netip.MustParseAddrPort("198.51.100.1:25")))
+		if d.Verdict != Possibly {
+			t.Errorf("%s: got %v, want %v", name, d.Verdict, Possibly)
+		}
+	}
+}
+
+func FuzzIPTables(f *testing.F) {
+	names, err := filepath.Glob("testdata/iptables/*")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if strings.HasSuffix(name, ".flows") {
+			continue
+		}
+		for n := len(text); n > 10; n = n * 2 / 3 {
+			f.Add(text[:n])
+		}
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		lines := strings.Count(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(text)), "\n") + 1
+		rs := &Ruleset{Device: "fw", Chains: make(map[string]*Chain)}
+		if err := readIPTables(rs, []Export{{File: File{Name: "x"}, Data: text}}); err != nil {
+			return
+		}
+		for name, c := range rs.Chains {
+			for _, r := range c.Rules {
+				if r.Where.File != "x" || r.Where.Line < 1 || r.Where.Line > lines || r.ID == "" {
+					t.Errorf("%s: a rule %q at %+v of %d lines", name, r.ID, r.Where, lines)
+				}
+			}
+		}
+		d := rs.Decider()
+		d.rs.Bind("wan", []string{"eth0"})
+		for _, flow := range [][2]string{{"203.0.113.9:0", "198.51.100.25:25"}, {"203.0.113.9:25", "10.20.0.25:587"}, {"[2001:db8::9]:0", "[2001:db8::1]:25"}} {
+			d.Decide(NewFlow("wan", netip.MustParseAddrPort(flow[0]), netip.MustParseAddrPort(flow[1])))
+		}
+	})
 }

@@ -377,10 +377,10 @@ func counted(d Decision, before, after *Ruleset) (n int, wrong string) {
 		return 0, ""
 	}
 	for _, h := range d.Hops {
-		if len(h.Ends) > 1 && slices.ContainsFunc(h.Ends, func(e End) bool { return e.Action == Drop || e.Action == Reject }) {
-			break // nobody knows whether it came this far
+		if h.Packet == First && len(h.Ends) != 1 {
+			break // it may have been lost there
 		}
-		if h.Packet != First || len(h.Ends) != 1 || h.Ends[0].Rule == nil || h.Ends[0].Rule.Counter == nil {
+		if h.Packet != First || h.Ends[0].Rule == nil || h.Ends[0].Rule.Counter == nil {
 			continue
 		}
 		c, r := h.Ends[0].Chain, h.Ends[0].Rule

@@ -114,17 +114,7 @@ func (d *Decider) route(c *connection) {
 		if c.now.Dst.First == c.now.Dst.Last && c.local == maybe {
 			c.local = no
 		}
-		c.out = d.places(best.out)
-		if c.now.Dst.First != c.now.Dst.Last { // parts of it may lie behind others
-			for i := range d.routes {
-				if &d.routes[i] == best {
-					break
-				}
-				if r := d.routes[i].to; !r.Last.less(c.now.Dst.First) && !c.now.Dst.Last.less(r.First) {
-					c.out = append(slices.Clip(c.out), d.places(d.routes[i].out)...)
-				}
-			}
-		}
+		c.out = d.leads(best, c.now.Dst)
 		c.elsewhere = samePlaces(c.out, c.in)
 		c.carries = !c.elsewhere
 		return
@@ -140,6 +130,51 @@ func (d *Decider) route(c *connection) {
 	if d.rs.Others {
 		c.out = append(c.out, []string{"another interface"})
 	}
+}
+
+// leads are the interfaces that the best route of addresses leads to, and those that parts of them may lie behind.
+func (d *Decider) leads(best *way, dst Range) places {
+	out := d.places(best.out)
+	if dst.First == dst.Last || len(out) == 0 {
+		return out
+	}
+	for i := range d.routes {
+		if &d.routes[i] == best {
+			break
+		}
+		if r := d.routes[i].to; !r.Last.less(dst.First) && !dst.Last.less(r.First) {
+			part := d.places(d.routes[i].out)
+			if len(part) == 0 {
+				return nil
+			}
+			out = append(slices.Clip(out), part...)
+		}
+	}
+	return out
+}
+
+// behind are the interfaces that have an address, or that a route leads to it by; none: it is not known.
+func (d *Decider) behind(dst Range) places {
+	var own places
+	for i := range d.rs.Interfaces {
+		for _, p := range d.rs.Interfaces[i].Addrs {
+			switch o := One(p.Addr()); {
+			case o == dst:
+				return places{d.rs.Interfaces[i].names()}
+			case !dst.Last.less(o.First) && !o.Last.less(dst.First):
+				own = append(own, d.rs.Interfaces[i].names())
+			}
+		}
+	}
+	best := d.best(dst)
+	if best == nil {
+		return nil
+	}
+	out := d.leads(best, dst)
+	if len(out) == 0 {
+		return nil
+	}
+	return append(own, out...)
 }
 
 // best is the route of a destination, if one is told.
@@ -185,21 +220,6 @@ func samePlaces(out, in places) bool {
 		}
 	}
 	return true
-}
-
-// behind is the interface that has an address, or that a route leads to it by; none: it is not known.
-func (d *Decider) behind(dst Range) places {
-	for i := range d.rs.Interfaces {
-		for _, p := range d.rs.Interfaces[i].Addrs {
-			if One(p.Addr()) == dst {
-				return places{d.rs.Interfaces[i].names()}
-			}
-		}
-	}
-	if best := d.best(dst); best != nil {
-		return d.places(best.out)
-	}
-	return nil
 }
 
 // Connected adds a route for each network that an interface has an address in.

@@ -244,7 +244,7 @@ func readPANOS(rs *Ruleset, files []Export) error {
 			return err
 		}
 		for {
-			next := cmp.Or(root.at("response"), root.at("result"))
+			next := eitherNode(root.at("response"), root.at("result"))
 			if next == nil {
 				break
 			}
@@ -262,15 +262,22 @@ func readPANOS(rs *Ruleset, files []Export) error {
 	p.rules(bases)
 	p.zoneless()
 	if len(rs.Routes) == 0 {
-		rs.Interfaces = append(rs.Interfaces, Interface{Name: elsewhere})
+		rs.Others = true
 		rs.note(bases[0].place(), "no routes are in the files: add the running-config.xml of the firewall itself, or name the networks of zones in the configuration")
 	}
 	return nil
 }
 
+func eitherNode(a, b *panosNode) *panosNode {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
 // place is where a list of rules stands, or would.
 func (b *panosRulebase) place() Place {
-	n := cmp.Or(b.node, b.panosScope.node)
+	n := eitherNode(b.node, b.panosScope.node)
 	return Place{File: b.file, Line: int(n.line)}
 }
 
@@ -1025,7 +1032,7 @@ func (p *panos) nat(b *panosRulebase, e *panosNode) (out [][2]*Rule) {
 	if version == 6 || kind != "" && kind != "ipv4" {
 		words = []string{panosWords("nat-type", []string{kind})}
 	}
-	source, dest := e.at("source-translation"), cmp.Or(e.at("destination-translation"), e.at("dynamic-destination-translation"))
+	source, dest := e.at("source-translation"), eitherNode(e.at("destination-translation"), e.at("dynamic-destination-translation"))
 	if dest != nil || kind == "nat64" {
 		d.Action, d.To = Translate, p.destination(e, dest, words, d.Where)
 	}
@@ -1240,7 +1247,7 @@ type panosRouter struct {
 
 type panosRoute struct {
 	metric int
-	out    string // empty: not known
+	out    string // empty: not known, or to be discarded
 }
 
 // named is the interface of a name, which is added if need be.
@@ -1303,11 +1310,7 @@ func (p *panos) router(net *panosScope, router *panosRouter, vr, protocols *pano
 			if r.out == "" {
 				r.out = p.hop(first(hop.value("ip-address"), hop.value("ipv6-address")))
 			}
-			via := hop.at("next-vr") != nil || hop.at("next-lr") != nil
-			if via || hop.at("discard") != nil {
-				r.out = ""
-			}
-			router.add(prefix.Masked(), r, via)
+			router.add(prefix.Masked(), r, hop.at("next-vr") != nil || hop.at("next-lr") != nil)
 		}
 	}
 }

@@ -18,7 +18,7 @@ func readPanosFixture(t *testing.T, device string, names ...string) *Ruleset {
 	return rs
 }
 
-func panRule(t *testing.T, rs *Ruleset, chain, id string) *Rule {
+func panosRule(t *testing.T, rs *Ruleset, chain, id string) *Rule {
 	t.Helper()
 	for _, r := range rs.Chains[chain].Rules {
 		if r.ID == id {
@@ -61,7 +61,7 @@ func TestPANOSVsysOfTheDevicesName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := panRule(t, rs, "security", "r"); r.Where.Line != 4 || r.Text != "set vsys vsys2 rulebase security rules r action allow" {
+	if r := panosRule(t, rs, "security", "r"); r.Where.Line != 4 || r.Text != "set vsys vsys2 rulebase security rules r action allow" {
 		t.Errorf("got line %d: %s", r.Where.Line, r.Text)
 	}
 	d := rs.Decide(NewFlow("", netip.MustParseAddrPort("203.0.113.9:1025"), netip.MustParseAddrPort("198.51.100.25:25")))
@@ -72,7 +72,7 @@ func TestPANOSVsysOfTheDevicesName(t *testing.T) {
 
 func TestPANOSRules(t *testing.T) {
 	rs := readPanosFixture(t, "fw", "testdata/panos/edge.xml")
-	mx := panRule(t, rs, "security", "mx")
+	mx := panosRule(t, rs, "security", "mx")
 	if mx.Owner != "postmaster" || mx.Ticket != "CHG0001234" || !strings.HasSuffix(mx.Comment, "tag: mail") {
 		t.Errorf("got owner %q and ticket %q of %q", mx.Owner, mx.Ticket, mx.Comment)
 	}
@@ -82,7 +82,7 @@ func TestPANOSRules(t *testing.T) {
 	if i := slices.IndexFunc(mx.Match, func(m Term) bool { return m.Field == DstPort }); i < 0 || mx.Match[i].Object != "mail-ports" || fmt.Sprint(mx.Match[i].Ranges) != fmt.Sprint([]Range{Ports(25, 25), Ports(465, 465), Ports(587, 587)}) {
 		t.Errorf("the ports of a group in a group: got %v", mx.Match)
 	}
-	group := panRule(t, rs, "security", "group")
+	group := panosRule(t, rs, "security", "group")
 	if i := slices.IndexFunc(group.Match, func(m Term) bool { return m.Field == DstAddr }); group.Match[i].Object != "mail" {
 		t.Errorf("got object %q, want mail", group.Match[i].Object)
 	}
@@ -92,12 +92,12 @@ func TestPANOSRules(t *testing.T) {
 	}
 	text := strings.Split(string(data), "\n")
 	for _, id := range []string{"mx", "within", "out"} {
-		w := panRule(t, rs, "security", id).Where
+		w := panosRule(t, rs, "security", id).Where
 		if !strings.Contains(text[w.Line-1], `<entry name="`+id+`"`) || strings.TrimSpace(text[w.End-1]) != "</entry>" {
 			t.Errorf("%s is in lines %d to %d: %s … %s", id, w.Line, w.End, text[w.Line-1], text[w.End-1])
 		}
 	}
-	if !panRule(t, rs, "security", "off").Disabled || !panRule(t, rs, "nat destination", "off").Disabled {
+	if !panosRule(t, rs, "security", "off").Disabled || !panosRule(t, rs, "nat destination", "off").Disabled {
 		t.Error("rules that are disabled are kept, as disabled")
 	}
 	if c := rs.Chains["security"]; c.PolicyText != "interzone-default: drop" || !strings.Contains(text[c.Where.Line-1], "interzone-default") {
@@ -111,10 +111,59 @@ func TestPANOSKeepsSecrets(t *testing.T) {
 		t.Fatal("the fixture has no secrets: ", err)
 	}
 	hasNoSecret(t, readPanosFixture(t, "fw", "testdata/panos/edge.xml"), "hunter2")
+	root, err := panosTree(Export{Data: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var see func(n *panosNode)
+	see = func(n *panosNode) {
+		if n.text == "hunter2" {
+			t.Errorf("a secret is kept: <%s>", n.name)
+		}
+		for _, k := range n.kids {
+			see(k)
+		}
+	}
+	see(root)
 	hasNoSecret(t, readPanosFixture(t, "fw", "testdata/panos/learned.xml"), "hunter2")
 	_, err = Read("fw", export("x.xml", "<config><mgt-config><phash>hunter2</phash>"))
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestPANOSInnerDeviceGroup(t *testing.T) {
+	group := strings.ReplaceAll(panosVsys, "rulebase", "pre-rulebase")
+	text := "<config><devices><entry name=\"x\"><device-group>\n" + fmt.Sprintf(group, "all") + "\n" + fmt.Sprintf(group, "site") + "\n" + fmt.Sprintf(group, "floor") +
+		"</device-group></entry></devices><readonly><devices><entry name=\"x\"><device-group><entry name=\"floor\"><parent-dg>site</parent-dg></entry>" +
+		"<entry name=\"site\"><parent-dg>all</parent-dg></entry></device-group></entry></devices></readonly></config>"
+	rs, err := Read("fw", export("x.xml", text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []int
+	for _, r := range rs.Chains["security"].Rules {
+		if r.ID == "r" {
+			lines = append(lines, r.Where.Line)
+		}
+	}
+	if want := []int{2, 3, 4}; !slices.Equal(lines, want) {
+		t.Errorf("of nested groups the inner one is meant, with those around it: got rules of lines %v, want %v", lines, want)
+	}
+	text = strings.ReplaceAll(text, "<parent-dg>all</parent-dg>", "<parent-dg>floor</parent-dg>")
+	if _, err := Read("fw/floor", export("x.xml", text)); err != nil {
+		t.Errorf("groups in a circle: got %v", err)
+	}
+}
+
+func TestPANOSHoldsNoMoreThanItsBudget(t *testing.T) {
+	p := &panos{rs: new(Ruleset), addrs: make(map[string]*panosAddrs), ports: make(map[string][]Match), budget: 3, busy: make(map[string]bool)}
+	got := p.set([]string{"192.0.2.1", "192.0.2.3", "192.0.2.5", "192.0.2.7"}, Place{})
+	if len(got.ranges) > 3 || !slices.Contains(got.words, "more addresses than can be held") {
+		t.Errorf("got %d ranges and words %q", len(got.ranges), got.words)
+	}
+	if m := p.service([]string{"service-http"}); len(m) != 1 || m[0].Word != "more services than can be held" {
+		t.Errorf("got %v", m)
 	}
 }
 
@@ -176,7 +225,7 @@ func TestPANOSEdits(t *testing.T) {
 	group := readPanosFixture(t, "fw", "testdata/panos/pushed-panorama.xml", "testdata/panos/pushed-firewall.xml")
 	dst := netip.MustParseAddrPort("198.51.100.25:25")
 	from := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("203.0.113.9/32")}
-	mx := panRule(t, rs, "security", "mx")
+	mx := panosRule(t, rs, "security", "mx")
 	d, s := &Step{Kind: DNAT}, &Step{Kind: SNAT}
 	for _, test := range []struct {
 		name string
@@ -186,16 +235,16 @@ func TestPANOSEdits(t *testing.T) {
 		{"deny above", Edit{Kind: DenyAbove, Rule: mx, Dst: dst}, "set service close-tcp-25 protocol tcp port 25\n" +
 			"set rulebase security rules close-198.51.100.25-25 from any to any source any destination 198.51.100.25 application any service close-tcp-25 action drop\n" +
 			"move rulebase security rules close-198.51.100.25-25 before mx"},
-		{"deny some above, in a device group", Edit{Kind: DenyAbove, Rule: panRule(t, group, "security", "mx"), Dst: dst, Sources: from}, "set device-group fw service close-tcp-25 protocol tcp port 25\n" +
+		{"deny some above, in a device group", Edit{Kind: DenyAbove, Rule: panosRule(t, group, "security", "mx"), Dst: dst, Sources: from}, "set device-group fw service close-tcp-25 protocol tcp port 25\n" +
 			"set device-group fw pre-rulebase security rules close-198.51.100.25-25 from any to any source [ 192.0.2.0/24 203.0.113.9 ] destination 198.51.100.25 application any service close-tcp-25 action drop\n" +
 			"move device-group fw pre-rulebase security rules close-198.51.100.25-25 before mx"},
 		{"narrow", Edit{Kind: Narrow, Rule: mx, Sources: from}, "delete rulebase security rules mx source\nset rulebase security rules mx source [ 192.0.2.0/24 203.0.113.9 ]"},
-		{"remove, of shared", Edit{Kind: Remove, Rule: panRule(t, group, "security", "shared-pre")}, "delete shared pre-rulebase security rules shared-pre"},
-		{"stop a translation", Edit{Kind: StopNAT, Step: d, Rule: panRule(t, rs, "nat destination", "mx-in")}, "delete rulebase nat rules mx-in"},
-		{"stop one of two", Edit{Kind: StopNAT, Step: d, Rule: panRule(t, rs, "nat destination", "mx-hidden")}, "delete rulebase nat rules mx-hidden destination-translation"},
-		{"stop the other", Edit{Kind: StopNAT, Step: s, Rule: panRule(t, rs, "nat source", "mx-hidden")}, "delete rulebase nat rules mx-hidden source-translation"},
-		{"stop a reverse rule", Edit{Kind: StopNAT, Step: d, Rule: panRule(t, rs, "nat destination", "two-way (bi-directional)")}, "set rulebase nat rules two-way source-translation static-ip bi-directional no"},
-		{"a default rule has no line", Edit{Kind: Remove, Rule: panRule(t, rs, "security", "intrazone-default")}, ""},
+		{"remove, of shared", Edit{Kind: Remove, Rule: panosRule(t, group, "security", "shared-pre")}, "delete shared pre-rulebase security rules shared-pre"},
+		{"stop a translation", Edit{Kind: StopNAT, Step: d, Rule: panosRule(t, rs, "nat destination", "mx-in")}, "delete rulebase nat rules mx-in"},
+		{"stop one of two", Edit{Kind: StopNAT, Step: d, Rule: panosRule(t, rs, "nat destination", "mx-hidden")}, "delete rulebase nat rules mx-hidden destination-translation"},
+		{"stop the other", Edit{Kind: StopNAT, Step: s, Rule: panosRule(t, rs, "nat source", "mx-hidden")}, "delete rulebase nat rules mx-hidden source-translation"},
+		{"stop a reverse rule", Edit{Kind: StopNAT, Step: d, Rule: panosRule(t, rs, "nat destination", "two-way (bi-directional)")}, "set rulebase nat rules two-way source-translation static-ip bi-directional no"},
+		{"a default rule has no line", Edit{Kind: Remove, Rule: panosRule(t, rs, "security", "intrazone-default")}, ""},
 		{"a member has no name", Edit{Kind: DropMember, Rule: mx, Object: "mail-ports"}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -210,10 +259,10 @@ func TestPANOSGarbageIsBounded(t *testing.T) {
 	for name, text := range map[string]string{
 		"a group of groups of groups": panosConfig(`<vsys><entry name="v"><address-group>` + func() string {
 			var b strings.Builder
-			for i := range 500 {
+			for i := range 120 {
 				fmt.Fprintf(&b, `<entry name="g%d"><static>`, i)
 				for j := range 40 {
-					fmt.Fprintf(&b, `<member>g%d</member><member>10.%d.%d.0/25</member>`, (i*7+j)%500, i%256, 2*j)
+					fmt.Fprintf(&b, `<member>g%d</member><member>10.%d.%d.0/25</member>`, (i*7+j)%120, i%256, 2*j)
 				}
 				b.WriteString("</static></entry>")
 			}
@@ -222,7 +271,7 @@ func TestPANOSGarbageIsBounded(t *testing.T) {
 			strings.Repeat(`<entry name="r"><source><member>g1</member><member>g2</member><member>R</member></source><action>allow</action></entry>`, 50) + `</rules></security></rulebase></entry></vsys>`),
 		"many zones": panosConfig(`<vsys><entry name="v"><rulebase><security><rules>` + func() string {
 			var b strings.Builder
-			for i := range 2 * panosNames {
+			for i := range panosNames + 1000 {
 				fmt.Fprintf(&b, `<entry name="r%d"><from><member>z%d</member></from></entry>`, i, i)
 			}
 			return b.String()

@@ -34,18 +34,18 @@ type language struct {
 
 // languages are asked in this order: what is told by little comes last.
 var languages = []language{
-	{"aws", awsExport, isAWS, readAWS, editAWS},
-	{"azure", azureExport, isAzure, readAzure, editAzure},
-	{"gcp", gcpExport, isGCP, readGCP, editGCP},
-	{name: "panos", export: panosExport, is: isPANOS, read: readPANOS, edit: editPANOS},
 	iptables,
 	nftables,
 	pfsense,
 	opnsense,
-	{name: "fortigate", export: fortiExport, is: isFortigate, read: readFortigate, edit: editFortigate},
-	{name: "vyos", export: vyosExport, is: isVyOS, read: readVyOS, edit: editVyOS},
 	asaLanguage,
 	iosLanguage,
+	{name: "fortigate", export: fortiExport, is: isFortigate, read: readFortigate, edit: editFortigate},
+	{name: "panos", export: panosExport, is: isPANOS, read: readPANOS, edit: editPANOS},
+	{name: "vyos", export: vyosExport, is: isVyOS, read: readVyOS, edit: editVyOS},
+	{name: "aws", export: awsExport, is: isAWS, read: readAWS, edit: editAWS},
+	{name: "azure", export: azureExport, is: isAzure, read: readAzure, edit: editAzure},
+	{name: "gcp", export: gcpExport, is: isGCP, read: readGCP, edit: editGCP},
 	{name: "csv", export: csvExport, is: isCSV, read: readCSV, edit: editCSV},
 }
 
@@ -129,9 +129,9 @@ func notAnExport(name string, start []byte) error {
 	}
 	var known []string
 	for _, l := range languages {
-		known = append(known, l.name+" ("+l.export+")")
+		known = append(known, l.name)
 	}
-	return fmt.Errorf("%s:1: is no rule export that is known; export one of: %s", name, strings.Join(known, "; "))
+	return fmt.Errorf("%s:1: is no rule export that is known; relaysweep rules check --languages tells what to export from each of: %s", name, strings.Join(known, ", "))
 }
 
 // Read reads the exports of one device: all in one language.

@@ -818,10 +818,10 @@ func (v *vyos) match(r *vyosRule, six bool) Match {
 		}
 		m = append(m, t)
 	}
+	m = append(m, v.side(r, "destination", DstAddr, DstPort, six)...)
+	m = append(m, v.side(r, "source", SrcAddr, SrcPort, six)...)
 	m = append(m, v.interfaceTerm(r, "inbound-interface", In)...)
 	m = append(m, v.interfaceTerm(r, "outbound-interface", Out)...)
-	m = append(m, v.side(r, "source", SrcAddr, SrcPort, six)...)
-	m = append(m, v.side(r, "destination", DstAddr, DstPort, six)...)
 	var bits uint8
 	stated := false
 	for _, s := range r.all("state") {

@@ -17,23 +17,39 @@ type Way struct {
 	Leaves    Flow       // as the server sees it
 }
 
-// Follow takes a connection through devices, in the order that it meets them. A device whose routes lead elsewhere is not
-// on the way, if there is one that would carry it; where none is known to, all of them are asked.
-func Follow(devices []Device, f Flow) Way {
-	w := follow(devices, f, true)
+// Path answers many questions about devices in a row, whose rulesets must not change meanwhile. It is not for concurrent
+// use.
+type Path struct {
+	from     []string
+	deciders []*Decider
+}
+
+// NewPath prepares answers about devices, in the order that connections meet them.
+func NewPath(devices []Device) *Path {
+	p := new(Path)
+	for _, d := range devices {
+		p.from, p.deciders = append(p.from, d.From), append(p.deciders, d.Decider())
+	}
+	return p
+}
+
+// Follow takes a connection through the devices. One whose routes lead elsewhere is not on the way, if there is one that
+// would carry it; where none is known to, all of them are asked.
+func (p *Path) Follow(f Flow) Way {
+	w := p.follow(f, true)
 	if !slices.ContainsFunc(w.Decisions, func(d Decision) bool { return d.Carries }) {
-		return follow(devices, f, false)
+		return p.follow(f, false)
 	}
 	return w
 }
 
-func follow(devices []Device, f Flow, skip bool) Way {
+func (p *Path) follow(f Flow, skip bool) Way {
 	w := Way{Leaves: f}
 	w.Leaves.In = ""
-	for _, dev := range devices {
+	for i, decider := range p.deciders {
 		arrives := w.Leaves
-		arrives.In = first(dev.From, f.In)
-		d := dev.Decide(arrives)
+		arrives.In = first(p.from[i], f.In)
+		d := decider.Decide(arrives)
 		if skip && d.Elsewhere {
 			continue
 		}

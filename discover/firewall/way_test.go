@@ -57,7 +57,7 @@ hide,snat,30,translate,wan,any,10.20.0.25,any,10.0.0.1,
 		if strings.Contains(tt.by, "site2") {
 			list = devices[1:]
 		}
-		w := Follow(list, NewFlow("wan", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort(tt.to)))
+		w := NewPath(list).Follow(NewFlow("wan", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort(tt.to)))
 		var by []string
 		for _, d := range w.Decisions {
 			for _, h := range d.Hops {
@@ -74,10 +74,10 @@ hide,snat,30,translate,wan,any,10.20.0.25,any,10.0.0.1,
 		}
 	}
 	// Nobody knows where it lies: then the first device is the one to ask.
-	if w := Follow(devices[:2], NewFlow("wan", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("192.0.2.1:25"))); w.Verdict != Denied || w.Decisions[0].Device != "outer" {
+	if w := NewPath(devices[:2]).Follow(NewFlow("wan", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("192.0.2.1:25"))); w.Verdict != Denied || w.Decisions[0].Device != "outer" {
 		t.Errorf("no device knows the way: got %v", w.Verdict)
 	}
-	if w := Follow(nil, NewFlow("wan", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("192.0.2.1:25"))); w.Verdict != Unread {
+	if w := NewPath(nil).Follow(NewFlow("wan", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("192.0.2.1:25"))); w.Verdict != Unread {
 		t.Errorf("no device: got %v", w.Verdict)
 	}
 }

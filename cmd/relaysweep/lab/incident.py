@@ -69,7 +69,7 @@ def mistake(binary):
         lets = [o for o in f["openings"] if o["action"] == "accept" and "ct status dnat accept" in o["text"]]
         must(len(lets) == 1, "the line that lets it in", f["openings"])
         must(any(o["action"] == "dnat" and o["nat"] for o in f["openings"]), "the forwarding", f["openings"])
-        stop = [e for e in f["edits"] if e["kind"] == "stop-nat" and e["rule"] == nat[0]["rule"]]
+        stop = [e for e in f["edits"] if e["unmasks"] and e["rule"] == nat[0]["rule"]]
         must(stop and stop[0]["commands"], "no edit stops the masquerade", f["edits"])
         load(stop[0]["commands"])
         f = scan(binary, "unmasked", *where)["finding"][0]
