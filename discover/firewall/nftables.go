@@ -51,6 +51,9 @@ type nft struct {
 	notrack, snat, dnat bool
 	follows             map[string]bool // families, ip and ip6, whose connections are tracked: some rule asks for it
 	extra               int             // rules that came of maps, beyond one for each line
+	holes               int             // ranges that masks made
+	elements            int             // of sets and maps with a name
+	work                int             // elements of sets that were read, again for each way to look at them
 	tracked             nftTracked
 }
 
@@ -256,6 +259,7 @@ func (n *nft) object(f *Export, where Place, raw json.RawMessage) (bool, error) 
 			t.bases = append(t.bases, nftBase{c, o.Type, o.Hook, prio, len(n.rs.Chains), append(nftStrings(o.Dev), nftStrings(o.Devs)...)})
 		case "set", "map":
 			t.sets[o.Name] = &nftSet{name: o.Name, elem: nftList(o.Elem)}
+			n.elements += len(nftList(o.Elem))
 		case "element":
 			if s := t.sets[o.Name]; s != nil {
 				s.elem = append(s.elem, nftList(o.Elem)...)
@@ -511,7 +515,9 @@ type nftBody struct {
 
 const (
 	nftDepth = 32      // expressions in expressions
-	nftExtra = 1 << 19 // rules that may come of maps
+	nftExtra = 1 << 16 // rules that may come of maps, beside two for each element
+	nftWork  = 1 << 26 // elements that are read: sets can be asked in many ways
+	nftHoles = 1 << 19 // ranges that masks may make of sets
 )
 
 func (r *nftRule) body() (b nftBody, err error) {
@@ -843,10 +849,14 @@ func (x *expansion) verdict(v any, m Match) (goesOn bool) {
 // vmap makes a rule of each verdict of a map. A packet that is not in the map goes on behind the line.
 func (x *expansion) vmap(rest []any, v any, m Match) {
 	o, _ := v.(map[string]any)
+	if x.n.full(0) {
+		x.uncertain(m, "more verdicts in maps than can be followed")
+		return
+	}
 	key := x.n.key(x.raw.table, o["key"])
 	m = append(slices.Clip(m), key.deps...)
 	for _, e := range x.n.lookup(x.raw.table, key, o["data"]) {
-		if x.n.extra+len(x.rules) > nftExtra {
+		if x.n.full(len(x.rules)) {
 			x.uncertain(m, "more verdicts in maps than can be followed")
 			return
 		}
@@ -867,6 +877,10 @@ var nftNever = Term{Field: AnyOf}
 func (x *expansion) translate(kind string, v any, m Match) {
 	n, t := x.n, x.raw.table
 	o, _ := v.(map[string]any)
+	if n.full(0) {
+		x.uncertain(m, "more targets in maps than can be followed")
+		return
+	}
 	switch o["family"] {
 	case "ip":
 		m = append(slices.Clip(m), nftFamilyIs(4)...)
@@ -897,7 +911,7 @@ func (x *expansion) translate(kind string, v any, m Match) {
 		ways = n.targets(t, port, ways, func(w *nftWay, v any) { w.to.Ports, w.to.Words = n.target(nftPort, v, w.to.Words) }, false)
 	}
 	for _, w := range ways {
-		if n.extra+len(x.rules) > nftExtra {
+		if n.full(len(x.rules)) {
 			x.uncertain(m, "more targets in maps than can be followed")
 			return
 		}
@@ -966,7 +980,7 @@ func (n *nft) targets(t *nftTable, v any, ways []nftWay, set func(*nftWay, any),
 			continue
 		}
 		for _, e := range elements {
-			if len(out) > nftExtra {
+			if n.full(len(out)) {
 				break
 			}
 			one := w
@@ -1476,8 +1490,20 @@ func nftBare(v any) any {
 	return v
 }
 
+// full reports whether maps have become as many rules as may be.
+func (n *nft) full(more int) bool { return n.extra+more > nftExtra+2*n.elements }
+
+// tired reports whether sets were read too often. The sum of all is bounded, so that no export takes forever.
+func (n *nft) tired(elem []any) bool {
+	n.work += len(elem)
+	return n.work > nftWork
+}
+
 // read makes ranges or names of elements.
 func (n *nft) read(k nftKey, elem []any) (out nftValues) {
+	if n.tired(elem) {
+		return nftValues{word: k.text + " of more elements than can be read"}
+	}
 	for _, e := range elem {
 		e = nftBare(e)
 		if k.kind == nftName {
@@ -1501,7 +1527,12 @@ func (n *nft) read(k nftKey, elem []any) (out nftValues) {
 			out.ranges = append(out.ranges, r)
 			continue
 		}
-		masked, ok := k.masked(r)
+		var masked []Range
+		ok = n.holes < nftHoles
+		if ok {
+			masked, ok = k.masked(r)
+			n.holes += len(masked)
+		}
 		if !ok {
 			out.word = k.text + " " + nftShort(nftText(e))
 			continue
@@ -1759,6 +1790,9 @@ func (n *nft) concatenation(t *nftTable, k nftKey, right any) Term {
 
 // tuples makes a match of each tuple; those that differ in one range of the first part only become one.
 func (n *nft) tuples(t *nftTable, k nftKey, elem []any) (out []Match) {
+	if n.tired(elem) {
+		return []Match{{{Field: Unmodelled, Word: k.text + " of more elements than can be read"}}}
+	}
 	same := make(map[string]int)
 	for _, e := range elem {
 		e = nftBare(e)
@@ -1824,6 +1858,10 @@ func (n *nft) lookup(t *nftTable, k nftKey, data any) []nftElement {
 	}
 	if s.groups[k.id] != nil {
 		return s.groups[k.id]
+	}
+	if n.tired(s.elem) {
+		word = k.text + " map of more elements than can be read"
+		return []nftElement{{match: Match{{Field: Unmodelled, Word: word}}, value: word}}
 	}
 	type group struct {
 		keys  []any
@@ -1899,13 +1937,13 @@ func (n *nft) lookup(t *nftTable, k nftKey, data any) []nftElement {
 // each lists the elements of a map one by one: a translation of prefixes needs each key for itself.
 func (n *nft) each(t *nftTable, k nftKey, data any) (out []nftElement) {
 	s, _ := n.mapOf(t, k, data)
-	if s == nil {
+	if s == nil || n.tired(s.elem) {
 		return n.lookup(t, k, data)
 	}
 	for _, e := range s.elem {
 		one := &nftSet{elem: []any{e}}
 		out = append(out, n.lookup(t, k, one)...)
-		if len(out) > nftExtra {
+		if n.full(len(out)) {
 			break
 		}
 	}

@@ -203,6 +203,38 @@ func TestNftablesEdits(t *testing.T) {
 	}
 }
 
+// A few thousand bytes cannot make a model that fills the memory, or is never done.
+func TestNftablesIsBounded(t *testing.T) {
+	const port = `{"payload": {"protocol": "tcp", "field": "dport"}}`
+	var pairs, addrs []string
+	for i := range 2000 {
+		pairs = append(pairs, fmt.Sprintf(`[%d, {"jump": {"target": "u%d"}}]`, i, i))
+		addrs = append(addrs, fmt.Sprintf(`"10.0.%d.%d"`, i/256, i%256))
+	}
+	sets := `,{"map": {"family": "inet", "name": "m", "table": "t", "map": "verdict", "elem": [` + strings.Join(pairs, ",") + `]}}` +
+		`,{"set": {"family": "inet", "name": "s", "table": "t", "elem": [` + strings.Join(addrs, ",") + `]}}`
+	var rules []string
+	for i := range 600 {
+		rules = append(rules, `"expr": [{"vmap": {"key": `+port+`, "data": "@m"}}]`,
+			fmt.Sprintf(`"expr": [{"match": {"op": "==", "left": {"&": [{"payload": {"protocol": "ip", "field": "saddr"}}, "255.240.15.%d"]}, "right": "@s"}}, {"accept": null}]`, i%256))
+	}
+	rs := readNftables(t, strings.Replace(nftRules(rules...), "\n]}", sets+"\n]}", 1))
+	total, ranges := 0, 0
+	for _, c := range rs.Chains {
+		total += len(c.Rules)
+		for _, r := range c.Rules {
+			for _, term := range r.Match {
+				ranges = max(ranges, len(term.Ranges))
+			}
+		}
+	}
+	if total > nftExtra+2*4000+2*len(rules) || ranges > nftHoles+4096 {
+		t.Errorf("got %d rules, and %d ranges in one of them", total, ranges)
+	}
+	rs.Own = []netip.Addr{netip.MustParseAddr("10.20.0.1")}
+	rs.Decide(NewFlow("", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("10.20.0.25:25")))
+}
+
 // FuzzNftables reads anything: no panic, no hang, and each rule stands in the file.
 func FuzzNftables(f *testing.F) {
 	names, err := filepath.Glob("testdata/nftables/*.json")
