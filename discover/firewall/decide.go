@@ -73,7 +73,17 @@ type End struct {
 // Decide follows a connection through the device: its first packet, and where steps are not stateful the answer and what
 // follows as well.
 func (rs *Ruleset) Decide(f Flow) Decision {
-	d := decider{rs: rs, budget: 1 << 22}
+	d := rs.decider()
+	c := connection{orig: f, now: f, in: rs.places(f.In), untold: true}
+	got := d.run(0, c)
+	got.Device = rs.Device
+	slices.Sort(got.Words)
+	got.Words = slices.Compact(got.Words)
+	return got
+}
+
+func (rs *Ruleset) decider() *decider {
+	d := &decider{rs: rs, budget: 1 << 22}
 	for i := range rs.Steps {
 		switch rs.Steps[i].Kind {
 		case DNAT:
@@ -87,12 +97,7 @@ func (rs *Ruleset) Decide(f Flow) Decision {
 			d.hooked = true
 		}
 	}
-	c := connection{orig: f, now: f, in: rs.places(f.In), untold: true}
-	got := d.run(0, c)
-	got.Device = rs.Device
-	slices.Sort(got.Words)
-	got.Words = slices.Compact(got.Words)
-	return got
+	return d
 }
 
 // decider follows one connection.
@@ -414,24 +419,35 @@ func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet
 	return p
 }
 
-// header is the connection, in its original direction, as the packets behind the first have it at a step: translations
-// are done where the first packet had them done, and undone at the same places on the way back.
+// header is the connection, in its original direction, as the packets behind the first have it at a step.
 func (d *decider) header(at int, c *connection, phase uint8) Flow {
 	h := c.now
-	back := phase&(Answer|LaterAnswer) != 0
-	switch {
-	case !back && at < d.behindDNAT:
+	src, dst := d.original(at, phase)
+	if src {
+		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
+	}
+	if dst {
 		h.Dst, h.DstPort = c.orig.Dst, c.orig.DstPort
-		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
-	case !back && (d.firstSNAT == 0 || at < d.firstSNAT):
-		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
-	case back && at < d.behindDNAT: // neither is undone yet
-	case back && (d.firstSNAT == 0 || at < d.firstSNAT): // the client's address is back
-		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
-	case back:
-		h.Src, h.SrcPort, h.Dst, h.DstPort = c.orig.Src, c.orig.SrcPort, c.orig.Dst, c.orig.DstPort
 	}
 	return h
+}
+
+// original says which end of a connection a step sees as the client sent it, in the packets behind the first: translations
+// are done where the first packet had them done, and undone at the same places on the way back.
+func (d *decider) original(at int, phase uint8) (src, dst bool) {
+	back := phase&(Answer|LaterAnswer) != 0
+	early, beforeSNAT := at < d.behindDNAT, d.firstSNAT == 0 || at < d.firstSNAT
+	switch {
+	case !back && early:
+		return true, true
+	case !back && beforeSNAT:
+		return true, false
+	case back && early: // neither is undone yet
+		return false, false
+	case back && beforeSNAT: // the client's address is back
+		return true, false
+	}
+	return back, back
 }
 
 // walk asks the rules of a step. It returns the lines that may decide, and the words that leave it open.

@@ -53,19 +53,22 @@ func (rs *Ruleset) places(name string) (out places) {
 
 func (f *Interface) names() []string { return append([]string{f.Name}, f.Zones...) }
 
-// owns says whether addresses are the device's own.
-func (rs *Ruleset) owns(r Range) truth {
-	known := len(rs.Own) > 0
-	own := make([]Range, 0, 8)
+// own lists the device's addresses, and whether any is known.
+func (rs *Ruleset) own() (own []Range, known bool) {
 	for _, a := range rs.Own {
 		own = append(own, One(a))
 	}
 	for i := range rs.Interfaces {
 		for _, p := range rs.Interfaces[i].Addrs {
 			own = append(own, One(p.Addr()))
-			known = true
 		}
 	}
+	return own, len(own) > 0
+}
+
+// owns says whether addresses are the device's own.
+func (rs *Ruleset) owns(r Range) truth {
+	own, known := rs.own()
 	for _, o := range own {
 		if o == r {
 			return yes
@@ -123,13 +126,18 @@ func (rs *Ruleset) route(c *connection) {
 		c.out = rs.places(best.Out)
 		return
 	}
-	c.out = nil
+	c.out = rs.others(c.in)
+}
+
+// others are the interfaces that a packet may leave by if it came in by some.
+func (rs *Ruleset) others(in places) (out places) {
 	for i := range rs.Interfaces {
 		names := rs.Interfaces[i].names()
-		if !slices.ContainsFunc(c.in, func(in []string) bool { return in[0] == names[0] }) {
-			c.out = append(c.out, names)
+		if !slices.ContainsFunc(in, func(in []string) bool { return in[0] == names[0] }) {
+			out = append(out, names)
 		}
 	}
+	return out
 }
 
 // Connected adds a route for each network that an interface has an address in.

@@ -1,0 +1,983 @@
+package firewall
+
+import (
+	"cmp"
+	"math"
+	"net/netip"
+	"slices"
+)
+
+// Query says which connections a question is about.
+type Query struct {
+	In       []string       // zones or interfaces that they enter by; nil: each that the device knows
+	Src, Dst []netip.Prefix // nil: any
+	Ports    []Range        // nil: those of mail, 25, 465 and 587
+	Most     int            // boxes that an answer lists; 0: 100
+}
+
+// AllPorts are the ports of a Query for every connection.
+func AllPorts() []Range { return []Range{Ports(0, 65535)} }
+
+func (q *Query) ports() []Range {
+	if q.Ports == nil {
+		return []Range{Ports(25, 25), Ports(465, 465), Ports(587, 587)}
+	}
+	return Merge(q.Ports)
+}
+
+func (q *Query) most() int { return cmp.Or(q.Most, 100) }
+
+// zones are what a query is about on some devices: the interfaces, where it does not say.
+func (q *Query) zones(devices ...*Ruleset) []string {
+	if len(q.In) > 0 {
+		return q.In
+	}
+	var out []string
+	for _, rs := range devices {
+		for i := range rs.Interfaces {
+			if name := rs.Interfaces[i].Name; !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return []string{""}
+	}
+	slices.Sort(out)
+	return out
+}
+
+const (
+	mostNodes = 1 << 22 // of one family: 100 MB
+	mostVisit = 1 << 24 // rules that are looked at for one entering zone
+	mostWays  = 1 << 14 // ways that translations split the connections into
+	mostParts = 1 << 16 // ranges of one field of a set that is listed
+)
+
+// space is where sets of connections of one family lie, as their clients send them. Ports come first: few are asked for.
+type space struct {
+	*bdd
+	four   bool
+	fields [numbers]bitfield // of SrcAddr to DstPort
+	domain node              // what the query is about
+}
+
+func newSpace(q *Query, four bool, most int) *space {
+	s := &space{four: four}
+	addr := bitfield{at: 16, width: 128}
+	if four {
+		addr.width, addr.base = 32, AllIPv4().First
+	}
+	s.fields[DstPort] = bitfield{at: 0, width: 16}
+	s.fields[DstAddr] = addr
+	addr.at += addr.width
+	s.fields[SrcAddr] = addr
+	s.fields[SrcPort] = bitfield{at: addr.at + addr.width, width: 16}
+	s.bdd = newBDD(int(addr.at+addr.width+16), most)
+	s.domain = s.values(DstPort, q.ports())
+	for field, list := range map[Field][]netip.Prefix{SrcAddr: q.Src, DstAddr: q.Dst} {
+		if !four { // IPv4 is written in IPv6, and is not of it
+			s.domain = s.without(s.domain, s.values(field, []Range{AllIPv4()}))
+		}
+		if list != nil {
+			s.domain = s.and(s.domain, s.values(field, prefixes(list, four)))
+		}
+	}
+	return s
+}
+
+// prefixes are the ranges of the prefixes of one family.
+func prefixes(list []netip.Prefix, four bool) []Range {
+	var out []Range
+	for _, p := range list {
+		if p.Addr().Is4() == four {
+			out = append(out, PrefixRange(p))
+		}
+	}
+	return Merge(out)
+}
+
+func (s *space) values(f Field, list []Range) node { return s.in(s.fields[f], list) }
+
+// bounds are all connections, or none, as a truth that is the same for all of them.
+func (t truth) bounds() bounds {
+	return bounds{must: pick(t == yes), may: pick(t != no)}
+}
+
+func pick(b bool) node {
+	if b {
+		return all
+	}
+	return none
+}
+
+// bounds are the connections for which something surely holds, and for which it may.
+type bounds struct{ must, may node }
+
+// view is a number of a packet: a field of the connection as it was sent, or what a translation made of it.
+type view struct {
+	field   Field
+	kind    uint8
+	is      Range // of fixed
+	from    Value // of shifted: from becomes to, and so on
+	to      Value
+	partial Range // of shifted: the values of the field for which that is so
+}
+
+const (
+	asSent uint8 = iota
+	fixed
+	shifted
+)
+
+// lies is the set of connections for which a view lies in merged ranges.
+func (s *space) lies(v *view, list []Range) bounds {
+	switch v.kind {
+	case fixed:
+		return place(list, v.is).bounds()
+	case shifted:
+		n := s.values(v.field, shift(list, v.to, v.from, v.partial))
+		return bounds{n, n}
+	}
+	n := s.values(v.field, list)
+	return bounds{n, n}
+}
+
+// shift moves ranges so that from becomes to, as far as they come to lie in a range.
+func shift(list []Range, from, to Value, in Range) (out []Range) {
+	image := Range{in.First.minus(to).plus(from), in.Last.minus(to).plus(from)}
+	for _, r := range list {
+		if r.Last.less(image.First) || image.Last.less(r.First) {
+			continue
+		}
+		if r.First.less(image.First) {
+			r.First = image.First
+		}
+		if image.Last.less(r.Last) {
+			r.Last = image.Last
+		}
+		out = append(out, Range{r.First.minus(from).plus(to), r.Last.minus(from).plus(to)})
+	}
+	return out
+}
+
+// exit is where some connections enter or leave the device.
+type exit struct {
+	set    node
+	places places
+}
+
+// branch is connections that went the same way so far: what connection is for one.
+type branch struct {
+	set        node
+	unsure     node // those that can at best be possibly permitted
+	now        [numbers]view
+	out        []exit // nil: not known
+	untold     bool
+	local      truth
+	translated uint8
+	dnat, snat bool
+	pass       bool
+}
+
+// symbol is a packet of many connections, at one step.
+type symbol struct {
+	phase      uint8
+	numbers    [numbers]view
+	in, out    []exit
+	translated uint8
+}
+
+// symbolic follows all connections of a space that enter by one zone, as decider follows one.
+type symbolic struct {
+	*space
+	*decider
+	entering places
+	terms    map[sighted]node
+	left     int // rules that may still be looked at
+	ways     int
+	watch    *watch // nil: nobody wants to know what single rules do
+}
+
+// sighted is a term on a field as it was sent.
+type sighted struct {
+	term  *Term
+	field Field
+}
+
+// through are the connections of the domain that a device surely, and may, let through.
+func (s *space) through(rs *Ruleset, in places, w *watch) (bounds, error) {
+	y := symbolic{space: s, decider: rs.decider(), entering: in, terms: make(map[sighted]node), left: mostVisit, watch: w}
+	b := branch{set: s.domain, untold: true}
+	for f := range b.now {
+		b.now[f].field = Field(f)
+	}
+	got := y.run(0, b)
+	if s.full {
+		return bounds{}, errTooMany
+	}
+	return got, nil
+}
+
+// run goes on from a step to the end.
+func (s *symbolic) run(at int, b branch) bounds {
+	for ; at < len(s.rs.Steps) && b.set != none && !s.full; at++ {
+		if b.untold && at >= s.behindDNAT {
+			var got bounds
+			routed := s.routed(b)
+			for _, r := range routed {
+				if s.hooked && r.local == maybe {
+					through, local := r, r
+					through.local, local.local = no, yes
+					got = s.add(got, s.either(s.run(at, through), s.run(at, local)))
+				} else if len(routed) > 1 {
+					got = s.add(got, s.run(at, r))
+				}
+			}
+			if len(routed) > 1 || len(routed) == 0 || s.hooked && routed[0].local == maybe {
+				return got
+			}
+			b = routed[0]
+		}
+		step := &s.rs.Steps[at]
+		if !s.meets(step, &connection{local: b.local}, First) || b.dnat && step.Kind == DNAT || b.snat && step.Kind == SNAT || b.pass && step.Kind == Filter {
+			continue
+		}
+		if step.Kind == Filter {
+			s.filter(at, &b, First)
+			continue
+		}
+		if got, done := s.nat(at, &b); done {
+			return got
+		}
+	}
+	if b.untold {
+		var got bounds
+		for _, r := range s.routed(b) {
+			got = s.add(got, s.finish(r))
+		}
+		return got
+	}
+	return s.finish(b)
+}
+
+// add joins what holds for different connections.
+func (s *symbolic) add(a, b bounds) bounds { return bounds{s.or(a.must, b.must), s.or(a.may, b.may)} }
+
+// either joins what may happen to the same connections.
+func (s *symbolic) either(a, b bounds) bounds {
+	return bounds{s.and(a.must, b.must), s.or(a.may, b.may)}
+}
+
+// finish takes the later packets through the steps that look at each one.
+func (s *symbolic) finish(b branch) bounds {
+	for _, phase := range []uint8{Answer, Later, LaterAnswer} {
+		for at := range s.rs.Steps {
+			step := &s.rs.Steps[at]
+			if step.Kind != Filter || step.Stateful || b.pass || !s.meets(step, &connection{local: b.local}, phase) {
+				continue
+			}
+			s.filter(at, &b, phase)
+		}
+	}
+	return bounds{s.without(b.set, b.unsure), b.set}
+}
+
+// routed splits connections by whether they end at the device, and tells where they leave it.
+func (s *symbolic) routed(b branch) (out []branch) {
+	b.untold = false
+	v := &b.now[DstAddr]
+	if v.kind == fixed {
+		c := connection{now: Flow{Dst: v.is}, in: s.entering}
+		s.rs.route(&c)
+		b.local = c.local
+		b.out = []exit{{all, c.out}}
+		return []branch{b}
+	}
+	own, known := s.rs.own()
+	rest := b.set
+	take := func(set node, local truth, exits []exit) {
+		if set = s.and(set, b.set); set != none {
+			r := b
+			r.set, r.unsure, r.local, r.out = set, s.and(b.unsure, set), local, exits
+			out = append(out, r)
+		}
+	}
+	mine := s.lies(v, Merge(own)).must
+	take(mine, yes, nil)
+	rest = s.without(rest, mine)
+
+	routes := slices.Clone(s.rs.Routes)
+	slices.SortStableFunc(routes, func(a, b Route) int { return b.Prefix.Bits() - a.Prefix.Bits() })
+	var names []string
+	byName := make(map[string]node)
+	for _, r := range routes {
+		p := PrefixRange(r.Prefix)
+		// An address has the routes of its family, and 0.0.0.0/0 in IPv6 has none of IPv4.
+		list := []Range{p}
+		if family(p) != AllIPv4() {
+			list = Without(list, []Range{AllIPv4()})
+		}
+		set := s.and(rest, s.lies(v, list).must)
+		if set == none {
+			continue
+		}
+		rest = s.without(rest, set)
+		if _, ok := byName[r.Out]; !ok {
+			names = append(names, r.Out)
+		}
+		byName[r.Out] = s.or(byName[r.Out], set)
+	}
+	var exits []exit
+	routed := none
+	for _, name := range names {
+		exits = append(exits, exit{byName[name], s.rs.places(name)})
+		routed = s.or(routed, byName[name])
+	}
+	others := exit{rest, s.rs.others(s.entering)}
+	if known {
+		take(s.or(routed, rest), no, append(exits, others))
+	} else {
+		take(routed, no, exits)
+		take(rest, maybe, []exit{others})
+	}
+	return out
+}
+
+// packet is how a step sees a packet of the connections.
+func (s *symbolic) packet(step *Step, at int, b *branch, phase uint8) *symbol {
+	p := &symbol{phase: phase, in: []exit{{all, s.entering}}, out: b.out, translated: b.translated, numbers: b.now}
+	h := &p.numbers
+	sent := func(fields ...Field) {
+		for _, f := range fields {
+			h[f] = view{field: f}
+		}
+	}
+	if phase != First {
+		src, dst := s.original(at, phase)
+		if src {
+			sent(SrcAddr, SrcPort)
+		}
+		if dst {
+			sent(DstAddr, DstPort)
+		}
+	}
+	if step.Original {
+		sent(DstAddr, DstPort)
+	}
+	if phase&(Answer|LaterAnswer) != 0 {
+		p.in, p.out = p.out, p.in
+		h[SrcAddr], h[DstAddr], h[SrcPort], h[DstPort] = h[DstAddr], h[SrcAddr], h[DstPort], h[SrcPort]
+	}
+	ip := Number(6)
+	if s.four {
+		ip = Number(4)
+	}
+	h[Proto], h[Family] = view{kind: fixed, is: Single(Number(6))}, view{kind: fixed, is: Single(ip)}
+	h[OrigDst], h[OrigDstPort] = view{field: DstAddr}, view{field: DstPort}
+	return p
+}
+
+// matches is the set for which a match holds.
+func (s *symbolic) matches(m Match, p *symbol) bounds {
+	b := bounds{all, all}
+	for i := range m {
+		t := s.holds(&m[i], p)
+		if b.must == b.may && t.must == t.may {
+			b.must = s.and(b.must, t.must)
+			b.may = b.must
+		} else {
+			b = bounds{s.and(b.must, t.must), s.and(b.may, t.may)}
+		}
+		if b.may == none {
+			break
+		}
+	}
+	return b
+}
+
+func (s *symbolic) holds(t *Term, p *symbol) bounds {
+	b := s.found(t, p)
+	if t.Word != "" {
+		b.may = all
+	}
+	if t.Not {
+		if b.must == b.may {
+			n := s.not(b.must)
+			return bounds{n, n}
+		}
+		return bounds{s.not(b.may), s.not(b.must)}
+	}
+	return b
+}
+
+// found is holds without negation and words.
+func (s *symbolic) found(t *Term, p *symbol) bounds {
+	switch t.Field {
+	case In:
+		return s.by(p.in, t.Names)
+	case Out:
+		return s.by(p.out, t.Names)
+	case Phase:
+		return among(p.phase, t.Bits).bounds()
+	case Translated:
+		return among(p.translated, t.Bits).bounds()
+	case SrcLocal:
+		return s.owned(&p.numbers[SrcAddr])
+	case DstLocal:
+		return s.owned(&p.numbers[DstAddr])
+	case AnyOf:
+		var b bounds
+		for _, m := range t.Any {
+			if b = s.add(b, s.matches(m, p)); b.must == all {
+				break
+			}
+		}
+		return b
+	case Unmodelled:
+		return maybe.bounds()
+	}
+	v := &p.numbers[t.Field]
+	if v.kind != asSent {
+		return s.lies(v, t.Ranges)
+	}
+	key := sighted{t, v.field}
+	n, ok := s.terms[key]
+	if !ok {
+		n = s.values(v.field, t.Ranges)
+		s.terms[key] = n
+	}
+	return bounds{n, n}
+}
+
+func (s *symbolic) by(exits []exit, names []string) bounds {
+	if exits == nil {
+		return maybe.bounds()
+	}
+	var b bounds
+	for _, e := range exits {
+		t := e.places.in(names).bounds()
+		b = s.add(b, bounds{s.and(e.set, t.must), s.and(e.set, t.may)})
+	}
+	return b
+}
+
+func (s *symbolic) owned(v *view) bounds {
+	if v.kind == fixed {
+		return s.rs.owns(v.is).bounds()
+	}
+	own, known := s.rs.own()
+	b := s.lies(v, Merge(own))
+	if !known {
+		b.may = all
+	}
+	return b
+}
+
+// ending is the connections that a line may decide.
+type ending struct {
+	End
+	set node
+}
+
+// stroll is many packets in the rules of one step: what walk is for one.
+type stroll struct {
+	*symbolic
+	step   *Step
+	p      *symbol
+	ends   []ending
+	shared node // connections that may have more than one end
+	known  map[visit]back
+	taken  []taken
+}
+
+// visit is a chain and the connections that come into it.
+type visit struct {
+	chain     *Chain
+	set, wish node
+}
+
+// back is which connections come back from a chain: surely, with no end in it, and maybe. All others have an end in it.
+type back struct{ yes, maybe node }
+
+// walk asks the rules of a step about the connections of a set.
+func (s *symbolic) walk(at int, b *branch, phase uint8) (*stroll, bounds) {
+	step := &s.rs.Steps[at]
+	p := s.packet(step, at, b, phase)
+	when := s.matches(step.When, p)
+	w := &stroll{symbolic: s, step: step, p: p, known: make(map[visit]back)}
+	x := s.and(b.set, when.may)
+	chain := s.rs.Chains[step.Chain]
+	switch {
+	case x == none:
+	case chain == nil:
+		w.end(End{Action: Uncertain}, x)
+	case step.LastMatch:
+		w.last(chain, x)
+	default:
+		r := w.chain(chain, x, x, nil)
+		w.shared = s.or(w.shared, r.maybe)
+		w.end(End{chain, nil, chain.Policy}, s.or(r.yes, r.maybe))
+	}
+	return w, bounds{s.and(b.set, when.must), x}
+}
+
+// end books an end of some connections.
+func (w *stroll) end(e End, set node) {
+	if set != none {
+		w.ends = append(w.ends, ending{e, set})
+	}
+}
+
+// chain takes connections through a chain. wish is those that would come if no line before had decided; it counts
+// where single rules are watched.
+func (w *stroll) chain(c *Chain, x, wish node, from []*Chain) back {
+	if x == none && (w.watch == nil || wish == none) {
+		return back{}
+	}
+	if c == nil || slices.Contains(from, c) || len(from) > 64 {
+		w.end(End{Chain: c, Action: Uncertain}, x)
+		return back{}
+	}
+	if w.watch == nil {
+		wish = none
+	}
+	key := visit{c, x, wish}
+	if b, ok := w.known[key]; ok {
+		return b
+	}
+	circles := len(w.ends)
+	from = append(from, c)
+	var out back
+	ended, back := none, none // connections that are still here, and may have ended or gone back at a rule before
+	leave := func(set node, t truth) {
+		if set == none {
+			return
+		}
+		switch t {
+		case yes:
+			if ended != none {
+				out.maybe = w.or(out.maybe, w.and(set, ended))
+				set = w.without(set, ended)
+			}
+			out.yes = w.or(out.yes, set)
+		case maybe:
+			out.maybe = w.or(out.maybe, set)
+		case no:
+			if back != none {
+				out.maybe = w.or(out.maybe, w.and(set, back))
+			}
+		}
+	}
+	start := len(w.taken)
+	for _, r := range c.Rules {
+		if x == none && w.watch == nil || w.full {
+			break
+		}
+		if r.Disabled || r.Action == Continue {
+			continue
+		}
+		if w.left--; w.left < 0 {
+			w.full = true
+			break
+		}
+		m := w.matches(r.Match, w.p)
+		if m.may == none {
+			continue
+		}
+		in := w.and(x, m.may)
+		if w.watch != nil {
+			w.watch.rule(w, c, r, w.and(wish, m.may), in)
+		}
+		if in == none && (r.Action != Jump && r.Action != Goto || w.watch == nil) {
+			continue
+		}
+		sure := in
+		if m.must != m.may {
+			sure = w.and(in, m.must)
+		}
+		unsure := none
+		if sure != in {
+			unsure = w.without(in, sure)
+		}
+		switch r.Action {
+		case Return:
+			leave(sure, yes)
+			w.take(c, r, sure)
+			back = w.or(back, unsure)
+			x = w.without(x, sure)
+		case Jump, Goto:
+			n := len(w.taken)
+			sub := w.chain(w.rs.Chains[r.Chain], in, w.and(wish, m.may), from)
+			gone := w.without(sure, w.or(sub.yes, sub.maybe))
+			leave(gone, no)
+			x = w.without(x, gone)
+			w.onlyTaken(n, sure)
+			stay := w.or(sub.maybe, w.without(unsure, sub.yes))
+			ended = w.or(ended, stay)
+			w.shared = w.or(w.shared, stay)
+			if r.Action == Goto {
+				leave(w.and(sure, sub.maybe), maybe)
+				leave(w.and(sure, sub.yes), yes)
+				w.take(c, r, w.and(sure, w.or(sub.yes, sub.maybe)))
+				x = w.without(x, sure)
+				if unsure != none {
+					back = w.or(back, w.and(unsure, w.or(sub.yes, sub.maybe)))
+				}
+			}
+		default:
+			if unsure != none {
+				ended = w.or(ended, unsure)
+				w.shared = w.or(w.shared, unsure)
+			}
+			w.end(End{c, r, r.Action}, in)
+			leave(sure, no)
+			w.take(c, r, sure)
+			x = w.without(x, sure)
+		}
+	}
+	leave(x, yes)
+	w.comeBack(start, c)
+	for _, e := range w.ends[circles:] {
+		if e.Rule == nil { // what a circle of jumps does depends on where it is entered
+			return out
+		}
+	}
+	w.known[key] = out
+	return out
+}
+
+// last takes connections through the one chain of a step whose last match decides.
+func (w *stroll) last(c *Chain, x node) {
+	w.shared = all
+	start := x
+	type matched struct {
+		*Rule
+		bounds
+	}
+	var list []matched
+	for _, r := range c.Rules {
+		if r.Disabled || r.Action == Continue {
+			continue
+		}
+		if w.left--; w.left < 0 || w.full {
+			w.full = true
+			return
+		}
+		m := w.matches(r.Match, w.p)
+		if m.may == none {
+			continue
+		}
+		if !r.Quick {
+			list = append(list, matched{r, m})
+			continue
+		}
+		in := w.and(x, m.may)
+		if w.watch != nil {
+			w.watch.rule(w, c, r, w.and(start, m.may), in)
+		}
+		w.end(End{c, r, r.Action}, in)
+		sure := w.and(in, m.must)
+		w.take(c, r, sure)
+		x = w.without(x, sure)
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		m := &list[i]
+		in := w.and(x, m.may)
+		if w.watch != nil {
+			w.watch.rule(w, c, m.Rule, w.and(start, m.may), in)
+		}
+		w.end(End{c, m.Rule, m.Action}, in)
+		sure := w.and(in, m.must)
+		w.take(c, m.Rule, sure)
+		x = w.without(x, sure)
+	}
+	w.end(End{c, nil, c.Policy}, x)
+}
+
+// filter takes connections through a Filter step: those that are surely lost leave the branch.
+func (s *symbolic) filter(at int, b *branch, phase uint8) {
+	w, x := s.walk(at, b, phase)
+	// What may also pass the step by has two ends. Only then it matters which connections are let through: else those
+	// are all that are not stopped.
+	bypass := s.without(x.may, x.must)
+	shared := s.or(w.shared, bypass)
+	var stops, lets, unsure []node
+	for _, e := range w.ends {
+		switch e.Action {
+		case Drop, Reject:
+			stops = append(stops, e.set)
+		case Uncertain:
+			unsure = append(unsure, e.set)
+		default:
+			if shared != none {
+				lets = append(lets, s.and(e.set, shared))
+			}
+		}
+	}
+	stopped := s.union(stops)
+	other := s.or(s.union(unsure), s.or(s.union(lets), bypass))
+	if other != none {
+		u := s.union(unsure)
+		b.unsure = s.or(b.unsure, s.or(u, s.and(stopped, other)))
+		stopped = s.without(stopped, other)
+	}
+	b.set = s.without(b.set, stopped)
+	b.unsure = s.and(b.unsure, b.set)
+}
+
+// nat takes connections through a step that translates. If they go on as one, it changes the branch; else it follows
+// each way to the end, and reports done.
+func (s *symbolic) nat(at int, b *branch) (got bounds, done bool) {
+	w, x := s.walk(at, b, First)
+	plain := []node{s.without(b.set, x.must)} // no line decides about them
+	var exempt, unsure []node
+	var rules []ending
+	index := make(map[*Rule]int)
+	for _, e := range w.ends {
+		switch e.Action {
+		case Exempt:
+			exempt = append(exempt, e.set)
+		case Drop, Reject, Uncertain:
+			unsure = append(unsure, e.set)
+		case Translate:
+			i, ok := index[e.Rule]
+			if !ok {
+				i = len(rules)
+				index[e.Rule] = i
+				rules = append(rules, ending{e.End, none})
+			}
+			rules[i].set = s.or(rules[i].set, e.set)
+		default:
+			plain = append(plain, e.set)
+		}
+	}
+	only := func(set node) branch {
+		r := *b
+		r.set, r.unsure = set, s.and(b.unsure, set)
+		return r
+	}
+	kind := s.rs.Steps[at].Kind
+	var ways []branch
+	if set := s.union(plain); set != none {
+		ways = append(ways, only(set))
+	}
+	if set := s.union(exempt); set != none {
+		r := only(set)
+		r.dnat, r.snat = r.dnat || kind == DNAT, r.snat || kind == SNAT
+		ways = append(ways, r)
+	}
+	if set := s.union(unsure); set != none {
+		r := only(set)
+		r.unsure = set
+		ways = append(ways, r)
+	}
+	for _, e := range rules {
+		ways = append(ways, s.translated(kind, only(e.set), e.Rule)...)
+	}
+	if len(ways) == 1 && ways[0].set == b.set {
+		*b = ways[0]
+		return bounds{}, false
+	}
+	if s.ways += len(ways); s.ways > mostWays {
+		s.full = true
+	}
+	may := make([]node, 0, len(ways))
+	never := make([]node, 0, len(ways)) // what one of its ways does not surely let through
+	for _, way := range ways {
+		r := s.run(at+1, way)
+		may = append(may, r.may)
+		never = append(never, s.without(way.set, r.must))
+	}
+	return bounds{s.without(b.set, s.union(never)), s.union(may)}, true
+}
+
+// translated is connections behind a rule that translates. Those of one way may be those of another, too: one of them
+// is theirs.
+func (s *symbolic) translated(kind Kind, b branch, r *Rule) (out []branch) {
+	to := &r.To
+	addrField, portField, bit, own := DstAddr, DstPort, uint8(1), []exit{{all, s.entering}}
+	if kind == SNAT {
+		addrField, portField, bit, own = SrcAddr, SrcPort, 2, b.out
+		b.snat = true
+	} else {
+		b.dnat = true
+	}
+	if own == nil {
+		own = []exit{{all, nil}}
+	}
+	b.translated |= bit
+	b.pass = b.pass || r.Pass
+	ways := []branch{b}
+	if len(to.Ports) > 0 {
+		ways = s.become(ways, portField, to.Ports, to.FromPorts, to.Map)
+	}
+	if len(to.Words) > 0 {
+		for i := range ways {
+			ways[i].unsure = ways[i].set
+			v := &ways[i].now[addrField]
+			*v = view{kind: fixed, is: s.familyOf(v)}
+		}
+	}
+	targets := to.Addrs
+	if to.Interface {
+		var split []branch
+		for _, w := range ways {
+			for _, e := range own {
+				set := s.and(w.set, e.set)
+				if set == none {
+					continue
+				}
+				for _, t := range s.rs.addressOf(e.places, s.familyOf(&w.now[addrField])) {
+					v := w
+					v.set, v.unsure = set, s.and(w.unsure, set)
+					if to.Map {
+						split = append(split, s.become([]branch{v}, addrField, []Range{t}, to.From, true)...)
+						continue
+					}
+					v.now[addrField] = view{kind: fixed, is: t}
+					split = append(split, v)
+				}
+			}
+		}
+		ways = split
+	} else if to.Map && len(targets) > 0 {
+		ways = s.become(ways, addrField, targets, to.From, true)
+	} else if len(targets) > 0 {
+		var split []branch
+		for _, w := range ways {
+			for _, t := range targets {
+				w.now[addrField] = view{kind: fixed, is: t}
+				split = append(split, w)
+			}
+		}
+		ways = split
+	}
+	if !to.Interface || kind != DNAT {
+		return ways
+	}
+	for _, w := range ways {
+		for _, r := range s.routed(w) {
+			r.local = yes
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// familyOf is the range of all addresses of the family of a view.
+func (s *symbolic) familyOf(v *view) Range {
+	switch {
+	case v.kind == fixed:
+		return family(v.is)
+	case v.kind == shifted:
+		return family(Single(v.to))
+	case s.four:
+		return AllIPv4()
+	}
+	return AllIPv6()
+}
+
+// become is what connections are behind a translation of a field: see the function become.
+func (s *symbolic) become(ways []branch, f Field, to, from []Range, mapped bool) (out []branch) {
+	for _, w := range ways {
+		v := &w.now[f]
+		switch {
+		case v.kind == fixed:
+			v.is = become(v.is, to, from, mapped)
+			out = append(out, w)
+			continue
+		case v.kind == asSent && mapped && len(to) == 1 && len(from) == 1:
+			part := from[0] // of it what comes to lie in to
+			if width := to[0].Last.minus(to[0].First); width.less(part.Last.minus(part.First)) {
+				part.Last = part.First.plus(width)
+			}
+			moved := w
+			moved.now[f] = view{kind: shifted, field: v.field, from: part.First, to: to[0].First, partial: part}
+			if moved.set = s.and(w.set, s.values(v.field, []Range{part})); moved.set != none {
+				moved.unsure = s.and(w.unsure, moved.set)
+				out = append(out, moved)
+			}
+			w.set = s.without(w.set, moved.set)
+			w.unsure = s.and(w.unsure, w.set)
+		}
+		w.now[f] = view{kind: fixed, is: Range{to[0].First, to[len(to)-1].Last}}
+		if w.set != none {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// Space is what a device lets through of the connections that a query asks for, as their clients send them.
+type Space struct {
+	zones  []string
+	spaces [2]*space   // IPv4 and IPv6
+	sets   [2][]bounds // by zone
+	most   int
+}
+
+// Space computes what the device lets through. It says for every connection what Decide does.
+func (rs *Ruleset) Space(q Query) (*Space, error) {
+	out := &Space{zones: q.zones(rs), most: q.most()}
+	for i := range out.spaces {
+		s := newSpace(&q, i == 0, mostNodes)
+		out.spaces[i] = s
+		for _, zone := range out.zones {
+			b, err := s.through(rs, rs.places(zone), nil)
+			if err != nil {
+				return nil, err
+			}
+			out.sets[i] = append(out.sets[i], b)
+		}
+	}
+	return out, nil
+}
+
+// Verdict is what the space says of one connection, whose addresses and ports are known. It is Unread for one that the
+// query did not ask for.
+func (sp *Space) Verdict(f Flow) Verdict {
+	zone := slices.Index(sp.zones, f.In)
+	i := 1
+	if v4 := AllIPv4(); v4.holds(f.Src.First) {
+		i = 0
+	}
+	s := sp.spaces[i]
+	bit := s.point(&f)
+	if zone < 0 || !s.bdd.holds(s.domain, bit) {
+		return Unread
+	}
+	switch b := sp.sets[i][zone]; {
+	case s.bdd.holds(b.must, bit):
+		return Permitted
+	case s.bdd.holds(b.may, bit):
+		return Possibly
+	}
+	return Denied
+}
+
+// point tells the bits of a connection.
+func (s *space) point(f *Flow) func(level uint32) bool {
+	return func(level uint32) bool {
+		for i, v := range [...]Value{SrcAddr: f.Src.First, DstAddr: f.Dst.First, SrcPort: f.SrcPort.First, DstPort: f.DstPort.First} {
+			at := s.fields[i]
+			if level < at.at || level >= at.at+at.width {
+				continue
+			}
+			n := at.width - 1 - (level - at.at) // of the value
+			if n >= 64 {
+				return v.Hi>>(n-64)&1 == 1
+			}
+			return v.Lo>>n&1 == 1
+		}
+		return false
+	}
+}
+
+// saturate adds counts without overflow.
+func saturate(a, b uint64) uint64 {
+	if a > math.MaxUint64-b {
+		return math.MaxUint64
+	}
+	return a + b
+}
