@@ -20,7 +20,7 @@ type Shadow struct {
 type watch struct {
 	rules map[*Rule]*watched
 	order []*watched
-	blame map[*Rule]bool // rules whose covering lines are looked for; nil: those are not known yet
+	blame bool // it is known which are never active: now the lines in their place are looked for
 }
 
 // watched is what one rule does.
@@ -29,61 +29,7 @@ type watched struct {
 	active bool // it decides, or may decide, about some connection
 }
 
-// taken is what a rule surely decided.
-type taken struct {
-	end     End
-	set     node
-	returns bool // to where its chain was called from
-}
-
-// rule books that a rule would match the connections of wish if no line before it had decided, and that it may match
-// those of in.
-func (w *watch) rule(st *stroll, c *Chain, r *Rule, wish, in node) {
-	if wish == none {
-		return
-	}
-	is := w.rules[r]
-	if is == nil {
-		is = &watched{Shadow: Shadow{Chain: c, Rule: r, Step: st.step}}
-		w.rules[r] = is
-		w.order = append(w.order, is)
-	}
-	is.active = is.active || in != none
-	if !w.blame[r] {
-		return
-	}
-	for _, t := range st.taken {
-		if wish == none {
-			return
-		}
-		if st.and(wish, t.set) == none {
-			continue
-		}
-		wish = st.without(wish, t.set)
-		if !slices.Contains(is.By, t.end) {
-			is.By = append(is.By, t.end)
-		}
-	}
-}
-
-// take books what a rule surely decided.
-func (w *stroll) take(c *Chain, r *Rule, set node) {
-	if w.watch != nil && w.watch.blame != nil && set != none {
-		w.taken = append(w.taken, taken{End{c, r, r.Action}, set, r.Action == Return || r.Action == Goto})
-	}
-}
-
-// onlyTaken keeps of what was taken since n the connections that surely came there.
-func (w *stroll) onlyTaken(n int, sure node) {
-	for i := n; i < len(w.taken); i++ {
-		w.taken[i].set = w.and(w.taken[i].set, sure)
-	}
-}
-
-// comeBack forgets what went back out of a chain: it has not been decided.
-func (w *stroll) comeBack(n int, c *Chain) {
-	w.taken = append(w.taken[:n], slices.DeleteFunc(w.taken[n:], func(t taken) bool { return t.returns && t.end.Chain == c })...)
-}
+func (w *watch) step(st *stroll, set node) {}
 
 // Shadows lists the lines that never decide anything about the connections that a query asks for, because the lines
 // before them (with LastMatch: behind them) surely do. It looks at every interface that the device or a rule names, and
@@ -104,15 +50,7 @@ func (rs *Ruleset) Shadows(q Query) ([]Shadow, error) {
 	if err := look(); err != nil {
 		return nil, err
 	}
-	w.blame = make(map[*Rule]bool)
-	for _, is := range w.order {
-		if !is.active {
-			w.blame[is.Rule] = true
-		}
-	}
-	if len(w.blame) == 0 {
-		return nil, nil
-	}
+	w.blame = true
 	if err := look(); err != nil {
 		return nil, err
 	}

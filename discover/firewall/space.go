@@ -2,7 +2,6 @@ package firewall
 
 import (
 	"cmp"
-	"math"
 	"net/netip"
 	"slices"
 )
@@ -170,6 +169,7 @@ type exit struct {
 // branch is connections that went the same way so far: what connection is for one.
 type branch struct {
 	set        node
+	wide       node // more than set: what no filter was asked about. It is a simpler set
 	unsure     node // those that can at best be possibly permitted
 	now        [numbers]view
 	out        []exit // nil: not known
@@ -197,6 +197,13 @@ type symbolic struct {
 	left     int // rules that may still be looked at
 	ways     int
 	watch    *watch // nil: nobody wants to know what single rules do
+	leaves   []leaf
+}
+
+// outcome is what a device does with all connections that enter by one zone.
+type outcome struct {
+	bounds
+	leaves []leaf
 }
 
 // sighted is a term on a field as it was sent.
@@ -206,17 +213,17 @@ type sighted struct {
 }
 
 // through are the connections of the domain that a device surely, and may, let through.
-func (s *space) through(rs *Ruleset, in places, w *watch) (bounds, error) {
+func (s *space) through(rs *Ruleset, in places, w *watch) (outcome, error) {
 	y := symbolic{space: s, decider: rs.decider(), entering: in, terms: make(map[sighted]node), left: mostVisit, watch: w}
-	b := branch{set: s.domain, untold: true}
+	b := branch{set: s.domain, wide: s.domain, untold: true}
 	for f := range b.now {
 		b.now[f].field = Field(f)
 	}
 	got := y.run(0, b)
 	if s.full {
-		return bounds{}, errTooMany
+		return outcome{}, errTooMany
 	}
-	return got, nil
+	return outcome{got, y.leaves}, nil
 }
 
 // run goes on from a step to the end.
@@ -280,6 +287,9 @@ func (s *symbolic) finish(b branch) bounds {
 			s.filter(at, &b, phase)
 		}
 	}
+	if b.set != none {
+		s.leaves = append(s.leaves, leaf{b.set, leaving{b.now[SrcAddr], b.now[DstAddr], b.now[DstPort]}})
+	}
 	return bounds{s.without(b.set, b.unsure), b.set}
 }
 
@@ -295,11 +305,11 @@ func (s *symbolic) routed(b branch) (out []branch) {
 		return []branch{b}
 	}
 	own, known := s.rs.own()
-	rest := b.set
-	take := func(set node, local truth, exits []exit) {
-		if set = s.and(set, b.set); set != none {
+	rest := b.wide
+	take := func(wide node, local truth, exits []exit) {
+		if set := s.and(wide, b.set); set != none {
 			r := b
-			r.set, r.unsure, r.local, r.out = set, s.and(b.unsure, set), local, exits
+			r.set, r.unsure, r.wide, r.local, r.out = set, s.and(b.unsure, set), s.and(b.wide, wide), local, exits
 			out = append(out, r)
 		}
 	}
@@ -474,252 +484,192 @@ func (s *symbolic) owned(v *view) bounds {
 	return b
 }
 
-// ending is the connections that a line may decide.
-type ending struct {
-	End
-	set node
-}
-
 // stroll is many packets in the rules of one step: what walk is for one.
 type stroll struct {
 	*symbolic
-	step   *Step
-	p      *symbol
-	ends   []ending
-	shared node // connections that may have more than one end
-	known  map[visit]back
-	taken  []taken
+	step    *Step
+	p       *symbol
+	known   map[visit][]fate
+	circles int
+	ids     map[*Rule]int32 // of rules that translate
+	rules   []*Rule         // by id
+	all     node            // the connections that may meet the step
 }
 
-// visit is a chain and the connections that come into it.
+// visit is a chain and the connections that may come into it.
 type visit struct {
-	chain     *Chain
-	set, wish node
+	chain *Chain
+	wish  node
 }
 
-// back is which connections come back from a chain: surely, with no end in it, and maybe. All others have an end in it.
-type back struct{ yes, maybe node }
-
-// walk asks the rules of a step about the connections of a set.
-func (s *symbolic) walk(at int, b *branch, phase uint8) (*stroll, bounds) {
+// stroll begins with a step.
+func (s *symbolic) stroll(at int, b *branch, phase uint8) (*stroll, bounds) {
 	step := &s.rs.Steps[at]
-	p := s.packet(step, at, b, phase)
-	when := s.matches(step.When, p)
-	w := &stroll{symbolic: s, step: step, p: p, known: make(map[visit]back)}
-	x := s.and(b.set, when.may)
-	chain := s.rs.Chains[step.Chain]
-	switch {
-	case x == none:
-	case chain == nil:
-		w.end(End{Action: Uncertain}, x)
-	case step.LastMatch:
-		w.last(chain, x)
-	default:
-		r := w.chain(chain, x, x, nil)
-		w.shared = s.or(w.shared, r.maybe)
-		w.end(End{chain, nil, chain.Policy}, s.or(r.yes, r.maybe))
-	}
-	return w, bounds{s.and(b.set, when.must), x}
+	w := &stroll{symbolic: s, step: step, p: s.packet(step, at, b, phase), known: make(map[visit][]fate), ids: make(map[*Rule]int32)}
+	when := s.matches(step.When, w.p)
+	w.all = s.and(b.wide, when.may)
+	return w, bounds{s.and(b.set, when.must), s.and(b.set, when.may)}
 }
 
-// end books an end of some connections.
-func (w *stroll) end(e End, set node) {
-	if set != none {
-		w.ends = append(w.ends, ending{e, set})
+// walk asks the rules of a step about all connections that may meet it.
+func (w *stroll) walk() []fate {
+	chain := w.rs.Chains[w.step.Chain]
+	if chain == nil {
+		return []fate{{unsure, w.all}}
 	}
-}
-
-// chain takes connections through a chain. wish is those that would come if no line before had decided; it counts
-// where single rules are watched.
-func (w *stroll) chain(c *Chain, x, wish node, from []*Chain) back {
-	if x == none && (w.watch == nil || wish == none) {
-		return back{}
-	}
-	if c == nil || slices.Contains(from, c) || len(from) > 64 {
-		w.end(End{Chain: c, Action: Uncertain}, x)
-		return back{}
-	}
-	if w.watch == nil {
-		wish = none
-	}
-	key := visit{c, x, wish}
-	if b, ok := w.known[key]; ok {
-		return b
-	}
-	circles := len(w.ends)
-	from = append(from, c)
-	var out back
-	ended, back := none, none // connections that are still here, and may have ended or gone back at a rule before
-	leave := func(set node, t truth) {
-		if set == none {
-			return
-		}
-		switch t {
-		case yes:
-			if ended != none {
-				out.maybe = w.or(out.maybe, w.and(set, ended))
-				set = w.without(set, ended)
-			}
-			out.yes = w.or(out.yes, set)
-		case maybe:
-			out.maybe = w.or(out.maybe, set)
-		case no:
-			if back != none {
-				out.maybe = w.or(out.maybe, w.and(set, back))
-			}
+	fates := w.chain(chain, w.all, nil)
+	// What comes back from a step's first chain meets its policy: connections that a rule sent back, and those that are
+	// not off.
+	home := w.or(w.without(w.all, of(fates, off)), of(fates, back))
+	id := w.id(chain.Policy, nil)
+	out := []fate{{id, w.or(of(fates, id), home)}}
+	for _, f := range fates {
+		if f.id != id {
+			out = append(out, f)
 		}
 	}
-	start := len(w.taken)
-	for _, r := range c.Rules {
-		if x == none && w.watch == nil || w.full {
-			break
-		}
-		if r.Disabled || r.Action == Continue {
-			continue
-		}
-		if w.left--; w.left < 0 {
-			w.full = true
-			break
-		}
-		m := w.matches(r.Match, w.p)
-		if m.may == none {
-			continue
-		}
-		in := w.and(x, m.may)
-		if w.watch != nil {
-			w.watch.rule(w, c, r, w.and(wish, m.may), in)
-		}
-		if in == none && (r.Action != Jump && r.Action != Goto || w.watch == nil) {
-			continue
-		}
-		sure := in
-		if m.must != m.may {
-			sure = w.and(in, m.must)
-		}
-		unsure := none
-		if sure != in {
-			unsure = w.without(in, sure)
-		}
-		switch r.Action {
-		case Return:
-			leave(sure, yes)
-			w.take(c, r, sure)
-			back = w.or(back, unsure)
-			x = w.without(x, sure)
-		case Jump, Goto:
-			n := len(w.taken)
-			sub := w.chain(w.rs.Chains[r.Chain], in, w.and(wish, m.may), from)
-			gone := w.without(sure, w.or(sub.yes, sub.maybe))
-			leave(gone, no)
-			x = w.without(x, gone)
-			w.onlyTaken(n, sure)
-			stay := w.or(sub.maybe, w.without(unsure, sub.yes))
-			ended = w.or(ended, stay)
-			w.shared = w.or(w.shared, stay)
-			if r.Action == Goto {
-				leave(w.and(sure, sub.maybe), maybe)
-				leave(w.and(sure, sub.yes), yes)
-				w.take(c, r, w.and(sure, w.or(sub.yes, sub.maybe)))
-				x = w.without(x, sure)
-				if unsure != none {
-					back = w.or(back, w.and(unsure, w.or(sub.yes, sub.maybe)))
-				}
-			}
-		default:
-			if unsure != none {
-				ended = w.or(ended, unsure)
-				w.shared = w.or(w.shared, unsure)
-			}
-			w.end(End{c, r, r.Action}, in)
-			leave(sure, no)
-			w.take(c, r, sure)
-			x = w.without(x, sure)
-		}
-	}
-	leave(x, yes)
-	w.comeBack(start, c)
-	for _, e := range w.ends[circles:] {
-		if e.Rule == nil { // what a circle of jumps does depends on where it is entered
-			return out
-		}
-	}
-	w.known[key] = out
 	return out
 }
 
-// last takes connections through the one chain of a step whose last match decides.
-func (w *stroll) last(c *Chain, x node) {
-	w.shared = all
-	start := x
-	type matched struct {
-		*Rule
-		bounds
+// of is the connections of one fate.
+func of(list []fate, id int32) node {
+	for _, f := range list {
+		if f.id == id {
+			return f.set
+		}
 	}
-	var list []matched
-	for _, r := range c.Rules {
-		if r.Disabled || r.Action == Continue {
-			continue
+	return none
+}
+
+// id is what an action of a rule in the step does.
+func (w *stroll) id(a Action, r *Rule) int32 {
+	switch a {
+	case Drop, Reject:
+		return stops
+	case Uncertain:
+		return unsure
+	case Exempt:
+		if w.step.Kind != Filter {
+			return exempt
 		}
-		if w.left--; w.left < 0 || w.full {
-			w.full = true
-			return
+	case Translate:
+		if w.step.Kind == Filter || r == nil {
+			break
 		}
-		m := w.matches(r.Match, w.p)
+		id, ok := w.ids[r]
+		if !ok {
+			id = single + int32(len(w.rules))
+			w.ids[r] = id
+			w.rules = append(w.rules, r)
+		}
+		return id
+	}
+	return lets
+}
+
+// chain tells what happens in a chain to connections that come into it, for all of a wish.
+func (w *stroll) chain(c *Chain, wish node, from []*Chain) []fate {
+	if wish == none {
+		return nil
+	}
+	if c == nil || slices.Contains(from, c) || len(from) > 64 {
+		w.circles++
+		return []fate{{unsure, wish}, {off, wish}}
+	}
+	key := visit{c, wish}
+	if f, ok := w.known[key]; ok {
+		return f
+	}
+	circles := w.circles
+	from = append(from, c)
+	list := []line{{off, none, w.not(wish)}}
+	for _, r := range w.order(c) {
+		m := w.match(r)
 		if m.may == none {
 			continue
 		}
-		if !r.Quick {
-			list = append(list, matched{r, m})
+		if w.step.LastMatch {
+			list = append(list, line{w.id(r.Action, r), m.may, m.must})
 			continue
 		}
-		in := w.and(x, m.may)
-		if w.watch != nil {
-			w.watch.rule(w, c, r, w.and(start, m.may), in)
+		switch r.Action {
+		case Return:
+			list = append(list, line{back, m.may, m.must})
+		case Jump, Goto:
+			in := w.and(wish, m.may)
+			sub := w.chain(w.rs.Chains[r.Chain], in, from)
+			home := w.or(w.without(in, of(sub, off)), of(sub, back))
+			for _, f := range sub {
+				if f.id != back && f.id != off {
+					list = append(list, line{f.id, f.set, none})
+				}
+			}
+			if r.Action == Goto {
+				list = append(list, line{back, home, m.must})
+			} else {
+				list = append(list, line{off, none, w.without(m.must, home)})
+			}
+		default:
+			list = append(list, line{w.id(r.Action, r), m.may, m.must})
 		}
-		w.end(End{c, r, r.Action}, in)
-		sure := w.and(in, m.must)
-		w.take(c, r, sure)
-		x = w.without(x, sure)
 	}
-	for i := len(list) - 1; i >= 0; i-- {
-		m := &list[i]
-		in := w.and(x, m.may)
-		if w.watch != nil {
-			w.watch.rule(w, c, m.Rule, w.and(start, m.may), in)
+	f := w.cascade().run(list)
+	if w.circles == circles { // what a circle of jumps does depends on where it is entered
+		w.known[key] = f
+	}
+	return f
+}
+
+// order is the rules of a chain as a first match would ask them. That the last match decides is the same as if quick
+// rules came first, and then the others from the last to the first.
+func (w *stroll) order(c *Chain) []*Rule {
+	if !w.step.LastMatch {
+		return c.Rules
+	}
+	out := make([]*Rule, 0, len(c.Rules))
+	for _, r := range c.Rules {
+		if r.Quick {
+			out = append(out, r)
 		}
-		w.end(End{c, m.Rule, m.Action}, in)
-		sure := w.and(in, m.must)
-		w.take(c, m.Rule, sure)
-		x = w.without(x, sure)
 	}
-	w.end(End{c, nil, c.Policy}, x)
+	for _, r := range slices.Backward(c.Rules) {
+		if !r.Quick {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// match is the connections that a rule matches; none, if it does nothing.
+func (w *stroll) match(r *Rule) bounds {
+	if r.Disabled || r.Action == Continue {
+		return bounds{}
+	}
+	if w.left--; w.left < 0 {
+		w.full = true
+	}
+	if w.full {
+		return bounds{}
+	}
+	return w.matches(r.Match, w.p)
 }
 
 // filter takes connections through a Filter step: those that are surely lost leave the branch.
 func (s *symbolic) filter(at int, b *branch, phase uint8) {
-	w, x := s.walk(at, b, phase)
-	// What may also pass the step by has two ends. Only then it matters which connections are let through: else those
-	// are all that are not stopped.
-	bypass := s.without(x.may, x.must)
-	shared := s.or(w.shared, bypass)
-	var stops, lets, unsure []node
-	for _, e := range w.ends {
-		switch e.Action {
-		case Drop, Reject:
-			stops = append(stops, e.set)
-		case Uncertain:
-			unsure = append(unsure, e.set)
-		default:
-			if shared != none {
-				lets = append(lets, s.and(e.set, shared))
-			}
-		}
+	w, x := s.stroll(at, b, phase)
+	if x.may == none {
+		return
 	}
-	stopped := s.union(stops)
-	other := s.or(s.union(unsure), s.or(s.union(lets), bypass))
+	if s.watch != nil {
+		s.watch.step(w, x.may)
+	}
+	fates := w.walk()
+	stopped, unknown := s.and(x.may, of(fates, stops)), s.and(x.may, of(fates, unsure))
+	// What else may happen to those that may be stopped: to pass the step by is the same as to be let through.
+	other := s.or(unknown, s.without(x.may, x.must))
+	other = s.or(other, s.and(stopped, of(fates, lets)))
 	if other != none {
-		u := s.union(unsure)
-		b.unsure = s.or(b.unsure, s.or(u, s.and(stopped, other)))
+		b.unsure = s.or(b.unsure, s.or(unknown, s.and(stopped, other)))
 		stopped = s.without(stopped, other)
 	}
 	b.set = s.without(b.set, stopped)
@@ -729,29 +679,14 @@ func (s *symbolic) filter(at int, b *branch, phase uint8) {
 // nat takes connections through a step that translates. If they go on as one, it changes the branch; else it follows
 // each way to the end, and reports done.
 func (s *symbolic) nat(at int, b *branch) (got bounds, done bool) {
-	w, x := s.walk(at, b, First)
-	plain := []node{s.without(b.set, x.must)} // no line decides about them
-	var exempt, unsure []node
-	var rules []ending
-	index := make(map[*Rule]int)
-	for _, e := range w.ends {
-		switch e.Action {
-		case Exempt:
-			exempt = append(exempt, e.set)
-		case Drop, Reject, Uncertain:
-			unsure = append(unsure, e.set)
-		case Translate:
-			i, ok := index[e.Rule]
-			if !ok {
-				i = len(rules)
-				index[e.Rule] = i
-				rules = append(rules, ending{e.End, none})
-			}
-			rules[i].set = s.or(rules[i].set, e.set)
-		default:
-			plain = append(plain, e.set)
-		}
+	w, x := s.stroll(at, b, First)
+	if x.may == none {
+		return bounds{}, false
 	}
+	if s.watch != nil {
+		s.watch.step(w, x.may)
+	}
+	fates := w.walk()
 	only := func(set node) branch {
 		r := *b
 		r.set, r.unsure = set, s.and(b.unsure, set)
@@ -759,21 +694,27 @@ func (s *symbolic) nat(at int, b *branch) (got bounds, done bool) {
 	}
 	kind := s.rs.Steps[at].Kind
 	var ways []branch
-	if set := s.union(plain); set != none {
+	// No line decides about those that pass the step by.
+	if set := s.or(s.without(b.set, x.must), s.and(x.may, of(fates, lets))); set != none {
 		ways = append(ways, only(set))
 	}
-	if set := s.union(exempt); set != none {
+	if set := s.and(x.may, of(fates, exempt)); set != none {
 		r := only(set)
 		r.dnat, r.snat = r.dnat || kind == DNAT, r.snat || kind == SNAT
 		ways = append(ways, r)
 	}
-	if set := s.union(unsure); set != none {
+	if set := s.and(x.may, s.or(of(fates, unsure), of(fates, stops))); set != none {
 		r := only(set)
 		r.unsure = set
 		ways = append(ways, r)
 	}
-	for _, e := range rules {
-		ways = append(ways, s.translated(kind, only(e.set), e.Rule)...)
+	for i, rule := range w.rules {
+		wide := of(fates, single+int32(i))
+		if set := s.and(x.may, wide); set != none {
+			r := only(set)
+			r.wide = wide
+			ways = append(ways, s.translated(kind, r, rule)...)
+		}
 	}
 	if len(ways) == 1 && ways[0].set == b.set {
 		*b = ways[0]
@@ -830,7 +771,7 @@ func (s *symbolic) translated(kind Kind, b branch, r *Rule) (out []branch) {
 				}
 				for _, t := range s.rs.addressOf(e.places, s.familyOf(&w.now[addrField])) {
 					v := w
-					v.set, v.unsure = set, s.and(w.unsure, set)
+					v.set, v.unsure, v.wide = set, s.and(w.unsure, set), s.and(w.wide, e.set)
 					if to.Map {
 						split = append(split, s.become([]branch{v}, addrField, []Range{t}, to.From, true)...)
 						continue
@@ -928,7 +869,7 @@ func (rs *Ruleset) Space(q Query) (*Space, error) {
 			if err != nil {
 				return nil, err
 			}
-			out.sets[i] = append(out.sets[i], b)
+			out.sets[i] = append(out.sets[i], b.bounds)
 		}
 	}
 	return out, nil
@@ -956,6 +897,35 @@ func (sp *Space) Verdict(f Flow) Verdict {
 	return Denied
 }
 
+// Permitted lists boxes of what is surely let through, and tells how many more there are.
+func (sp *Space) Permitted() ([]Box, uint64, error) {
+	return sp.boxes(func(_ *space, b bounds) node { return b.must })
+}
+
+// Possibly lists boxes of what may be let through, and is not surely.
+func (sp *Space) Possibly() ([]Box, uint64, error) {
+	return sp.boxes(func(s *space, b bounds) node { return s.without(b.may, b.must) })
+}
+
+func (sp *Space) boxes(of func(*space, bounds) node) (list []Box, more uint64, err error) {
+	for i, s := range sp.spaces {
+		z := byZone{space: s, zones: sp.zones}
+		for _, b := range sp.sets[i] {
+			z.sets = append(z.sets, of(s, b))
+		}
+		if s.full {
+			return nil, 0, errTooMany
+		}
+		boxes, total, err := z.boxes(sp.most - len(list))
+		if err != nil {
+			return nil, 0, err
+		}
+		list = append(list, boxes...)
+		more = saturate(more, total-uint64(len(boxes)))
+	}
+	return list, more, nil
+}
+
 // point tells the bits of a connection.
 func (s *space) point(f *Flow) func(level uint32) bool {
 	return func(level uint32) bool {
@@ -972,12 +942,4 @@ func (s *space) point(f *Flow) func(level uint32) bool {
 		}
 		return false
 	}
-}
-
-// saturate adds counts without overflow.
-func saturate(a, b uint64) uint64 {
-	if a > math.MaxUint64-b {
-		return math.MaxUint64
-	}
-	return a + b
 }
