@@ -40,7 +40,9 @@ func Changes(before, after *Ruleset, q Query) (*Difference, error) {
 			if err != nil {
 				return nil, err
 			}
-			for k, set := range s.difference(a, b) {
+			d := s.difference(a.bounds, b.bounds)
+			moved := s.without(s.moved(a, b), s.or(s.or(d[0], d[1]), s.or(d[2], d[3])))
+			for k, set := range append(d[:], moved) {
 				sets[k][i].sets = append(sets[k][i].sets, set)
 			}
 		}
@@ -68,15 +70,14 @@ func Changes(before, after *Ruleset, q Query) (*Difference, error) {
 	return &out, nil
 }
 
-// difference is what b surely and possibly opens and closes that a does not, and what it moves.
-func (s *space) difference(a, b outcome) (sets [5]node) {
+// difference is what b surely and possibly opens that a does not, and what it surely and possibly closes.
+func (s *space) difference(a, b bounds) (sets [4]node) {
 	more := func(a, b bounds) (sure, possibly node) {
 		sure = s.without(b.must, a.may)
 		return sure, s.without(s.or(s.without(b.must, a.must), s.without(b.may, a.may)), sure)
 	}
-	sets[0], sets[1] = more(a.bounds, b.bounds)
-	sets[2], sets[3] = more(b.bounds, a.bounds)
-	sets[4] = s.without(s.moved(a, b), s.or(s.or(sets[0], sets[1]), s.or(sets[2], sets[3])))
+	sets[0], sets[1] = more(a, b)
+	sets[2], sets[3] = more(b, a)
 	return sets
 }
 

@@ -197,7 +197,10 @@ type symbolic struct {
 	left     int // rules that may still be looked at
 	ways     int
 	watch    *watch // nil: nobody wants to know what single rules do
-	leaves   []leaf
+	// touched, if not nil, are rules for which only region is asked: all connections that one of them may match.
+	touched map[*Rule]bool
+	region  node
+	leaves  []leaf
 }
 
 // outcome is what a device does with all connections that enter by one zone.
@@ -215,15 +218,33 @@ type sighted struct {
 // through are the connections of the domain that a device surely, and may, let through.
 func (s *space) through(rs *Ruleset, in places, w *watch) (outcome, error) {
 	y := symbolic{space: s, decider: rs.decider(), entering: in, terms: make(map[sighted]node), left: mostVisit, watch: w}
-	b := branch{set: s.domain, wide: s.domain, untold: true}
-	for f := range b.now {
-		b.now[f].field = Field(f)
-	}
-	got := y.run(0, b)
+	got := y.run(0, s.sent())
 	if s.full {
 		return outcome{}, errTooMany
 	}
 	return outcome{got, y.leaves}, nil
+}
+
+// touching are the connections of the domain that may match one of some rules.
+func (s *space) touching(rs *Ruleset, in places, rules map[*Rule]bool) (node, error) {
+	if len(rules) == 0 {
+		return none, nil
+	}
+	y := symbolic{space: s, decider: rs.decider(), entering: in, terms: make(map[sighted]node), left: mostVisit, touched: rules}
+	y.run(0, s.sent())
+	if s.full {
+		return none, errTooMany
+	}
+	return y.region, nil
+}
+
+// sent are all connections of the domain, as they come.
+func (s *space) sent() branch {
+	b := branch{set: s.domain, wide: s.domain, untold: true}
+	for f := range b.now {
+		b.now[f].field = Field(f)
+	}
+	return b
 }
 
 // run goes on from a step to the end.
@@ -620,6 +641,27 @@ func (w *stroll) chain(c *Chain, wish node, from []*Chain) []fate {
 	return f
 }
 
+// touch adds to the region what the touched rules in a chain may match of a wish.
+func (w *stroll) touch(c *Chain, wish node, from []*Chain) {
+	if c == nil || wish == none || slices.Contains(from, c) || len(from) > 64 {
+		return
+	}
+	from = append(from, c)
+	for _, r := range c.Rules {
+		jumps := w.jumps(r)
+		if !jumps && !w.touched[r] {
+			continue
+		}
+		in := w.and(wish, w.match(r).may)
+		if w.touched[r] {
+			w.region = w.or(w.region, in)
+		}
+		if jumps {
+			w.touch(w.rs.Chains[r.Chain], in, from)
+		}
+	}
+}
+
 // order is the rules of a chain as a first match would ask them. That the last match decides is the same as if quick
 // rules came first, and then the others from the last to the first.
 func (w *stroll) order(c *Chain) []*Rule {
@@ -660,6 +702,10 @@ func (s *symbolic) filter(at int, b *branch, phase uint8) {
 	if x.may == none {
 		return
 	}
+	if s.touched != nil {
+		w.touch(w.rs.Chains[w.step.Chain], w.all, nil)
+		return
+	}
 	if s.watch != nil {
 		s.watch.step(w, x.may)
 	}
@@ -685,6 +731,9 @@ func (s *symbolic) nat(at int, b *branch) (got bounds, done bool) {
 	}
 	if s.watch != nil {
 		s.watch.step(w, x.may)
+	}
+	if s.touched != nil {
+		w.touch(w.rs.Chains[w.step.Chain], w.all, nil)
 	}
 	fates := w.walk()
 	only := func(set node) branch {
