@@ -59,10 +59,13 @@ type space struct {
 	four   bool
 	fields [numbers]bitfield // of SrcAddr to DstPort
 	domain node              // what the query is about
+	ports  node              // the ports of it
+	terms  map[sighted]node
+	rules  map[*Rule]bounds // what rules match of connections as they were sent, where nothing else counts
 }
 
 func newSpace(q *Query, four bool, most int) *space {
-	s := &space{four: four}
+	s := &space{four: four, terms: make(map[sighted]node), rules: make(map[*Rule]bounds)}
 	addr := bitfield{at: 16, width: 128}
 	if four {
 		addr.width, addr.base = 32, AllIPv4().First
@@ -73,7 +76,8 @@ func newSpace(q *Query, four bool, most int) *space {
 	s.fields[SrcAddr] = addr
 	s.fields[SrcPort] = bitfield{at: addr.at + addr.width, width: 16}
 	s.bdd = newBDD(int(addr.at+addr.width+16), most)
-	s.domain = s.values(DstPort, q.ports())
+	s.ports = s.values(DstPort, q.ports())
+	s.domain = s.ports
 	for field, list := range map[Field][]netip.Prefix{SrcAddr: q.Src, DstAddr: q.Dst} {
 		if !four { // IPv4 is written in IPv6, and is not of it
 			s.domain = s.without(s.domain, s.values(field, []Range{AllIPv4()}))
@@ -193,7 +197,6 @@ type symbolic struct {
 	*space
 	*decider
 	entering places
-	terms    map[sighted]node
 	left     int // rules that may still be looked at
 	ways     int
 	watch    *watch // nil: nobody wants to know what single rules do
@@ -217,7 +220,7 @@ type sighted struct {
 
 // through are the connections of the domain that a device surely, and may, let through.
 func (s *space) through(rs *Ruleset, in places, w *watch) (outcome, error) {
-	y := symbolic{space: s, decider: rs.decider(), entering: in, terms: make(map[sighted]node), left: mostVisit, watch: w}
+	y := symbolic{space: s, decider: rs.decider(), entering: in, left: mostVisit, watch: w}
 	got := y.run(0, s.sent())
 	if s.full {
 		return outcome{}, errTooMany
@@ -230,7 +233,7 @@ func (s *space) touching(rs *Ruleset, in places, rules map[*Rule]bool) (node, er
 	if len(rules) == 0 {
 		return none, nil
 	}
-	y := symbolic{space: s, decider: rs.decider(), entering: in, terms: make(map[sighted]node), left: mostVisit, touched: rules}
+	y := symbolic{space: s, decider: rs.decider(), entering: in, left: mostVisit, touched: rules}
 	y.run(0, s.sent())
 	if s.full {
 		return none, errTooMany
@@ -472,13 +475,19 @@ func (s *symbolic) found(t *Term, p *symbol) bounds {
 	if v.kind != asSent {
 		return s.lies(v, t.Ranges)
 	}
-	key := sighted{t, v.field}
+	n := s.term(t, v.field)
+	return bounds{n, n}
+}
+
+// term is the connections of which a field as it was sent lies in the ranges of a term.
+func (s *space) term(t *Term, f Field) node {
+	key := sighted{t, f}
 	n, ok := s.terms[key]
 	if !ok {
-		n = s.values(v.field, t.Ranges)
+		n = s.values(f, t.Ranges)
 		s.terms[key] = n
 	}
-	return bounds{n, n}
+	return n
 }
 
 func (s *symbolic) by(exits []exit, names []string) bounds {
@@ -515,6 +524,7 @@ type stroll struct {
 	ids     map[*Rule]int32 // of rules that translate
 	rules   []*Rule         // by id
 	all     node            // the connections that may meet the step
+	sent    bool            // packets have their numbers as the client sent them
 }
 
 // visit is a chain and the connections that may come into it.
@@ -527,6 +537,7 @@ type visit struct {
 func (s *symbolic) stroll(at int, b *branch, phase uint8) (*stroll, bounds) {
 	step := &s.rs.Steps[at]
 	w := &stroll{symbolic: s, step: step, p: s.packet(step, at, b, phase), known: make(map[visit][]fate), ids: make(map[*Rule]int32)}
+	w.sent = w.p.asSent()
 	when := s.matches(step.When, w.p)
 	w.all = s.and(b.wide, when.may)
 	return w, bounds{s.and(b.set, when.must), s.and(b.set, when.may)}
@@ -613,6 +624,9 @@ func (w *stroll) chain(c *Chain, wish node, from []*Chain) []fate {
 			list = append(list, line{w.id(r.Action, r), m.may, m.must})
 			continue
 		}
+		if n := len(list) - 1; list[n].must == all {
+			break // none comes here
+		}
 		switch r.Action {
 		case Return:
 			list = append(list, line{back, m.may, m.must})
@@ -693,7 +707,34 @@ func (w *stroll) match(r *Rule) bounds {
 	if w.full {
 		return bounds{}
 	}
-	return w.matches(r.Match, w.p)
+	for i := range r.Match { // most rules are for other ports
+		t := &r.Match[i]
+		if t.Field != DstPort && t.Field != SrcPort && t.Field != OrigDstPort || t.Not || t.Word != "" {
+			continue
+		}
+		if v := &w.p.numbers[t.Field]; v.kind == asSent && v.field == DstPort && w.and(w.ports, w.term(t, DstPort)) == none {
+			return bounds{}
+		}
+	}
+	if !w.sent || slices.ContainsFunc(r.Match, func(t Term) bool { return t.Field >= numbers }) {
+		return w.matches(r.Match, w.p)
+	}
+	b, ok := w.space.rules[r]
+	if !ok {
+		b = w.matches(r.Match, w.p)
+		w.space.rules[r] = b
+	}
+	return b
+}
+
+// asSent reports whether a packet has its numbers as the client sent them.
+func (p *symbol) asSent() bool {
+	for _, f := range fieldOrder {
+		if p.numbers[f] != (view{field: f}) {
+			return false
+		}
+	}
+	return true
 }
 
 // filter takes connections through a Filter step: those that are surely lost leave the branch.
