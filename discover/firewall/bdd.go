@@ -103,6 +103,30 @@ func (b *bdd) grow() {
 	}
 }
 
+// forget drops all sets but some, which get new nodes.
+func (b *bdd) forget(but []*node) {
+	old := b.nodes
+	b.nodes = append(make([]branching, 0, 1<<12), old[:2]...)
+	b.table, b.cache = make([]node, 1<<12), make([]operation, 1<<12)
+	moved := make(map[node]node)
+	var move func(n node) node
+	move = func(n node) node {
+		if n <= all {
+			return n
+		}
+		to, ok := moved[n]
+		if !ok {
+			m := old[n]
+			to = b.make(m.level, move(m.lo), move(m.hi))
+			moved[n] = to
+		}
+		return to
+	}
+	for _, n := range but {
+		*n = move(*n)
+	}
+}
+
 func (b *bdd) and(x, y node) node     { return b.apply(opAnd, x, y) }
 func (b *bdd) or(x, y node) node      { return b.apply(opOr, x, y) }
 func (b *bdd) without(x, y node) node { return b.apply(opWithout, x, y) }
@@ -232,7 +256,7 @@ func (b *bdd) within(f bitfield, known uint32, block Range, list []Range) node {
 	return b.make(f.at+known, lo, hi)
 }
 
-// value is a point of a set that is not empty: each bit 0 where that is possible.
+// bit is the part of a set where a bit, above which it has none, is 0 or 1.
 func (b *bdd) bit(n node, level uint32, one bool) node {
 	if m := b.nodes[n]; m.level == level {
 		if one {

@@ -196,6 +196,13 @@ type byZone struct {
 	sets  []node
 }
 
+func (z *byZone) roots() (out []*node) {
+	for i := range z.sets {
+		out = append(out, &z.sets[i])
+	}
+	return out
+}
+
 // boxes lists the boxes of all zones. Zones with the same set are in one box.
 func (z *byZone) boxes(most int) (list []Box, total uint64, err error) {
 	done := make([]bool, len(z.sets))

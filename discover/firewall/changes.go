@@ -45,6 +45,11 @@ func Changes(before, after *Ruleset, q Query) (*Difference, error) {
 			for k, set := range append(d[:], moved) {
 				sets[k][i].sets = append(sets[k][i].sets, set)
 			}
+			var but []*node
+			for k := range sets {
+				but = append(but, sets[k][i].roots()...)
+			}
+			s.rest(but...)
 		}
 		if s.full {
 			return nil, errTooMany

@@ -433,6 +433,7 @@ func (rs *Ruleset) prove(e Edit, opening Flow, keep []Keep) (*Proof, error) {
 			other := s.or(s.or(d[0], d[1]), s.or(d[2], d[3]))
 			moved.sets = append(moved.sets, s.without(s.moved(was, is), other))
 			p.Size += s.size(less)
+			s.rest(append(append(append(closed.roots(), opened.roots()...), moved.roots()...), &whole)...)
 		}
 		if s.full {
 			return nil, errTooMany

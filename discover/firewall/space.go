@@ -228,6 +228,16 @@ func (s *space) through(rs *Ruleset, in places, w *watch) (outcome, error) {
 	return outcome{got, y.leaves}, nil
 }
 
+// rest makes room, between two zones: what was computed is forgotten but for some sets.
+func (s *space) rest(but ...*node) {
+	if len(s.nodes) < s.most/4 {
+		return
+	}
+	s.forget(append(but, &s.domain, &s.ports))
+	clear(s.terms)
+	clear(s.rules)
+}
+
 // touching are the connections of the domain that may match one of some rules.
 func (s *space) touching(rs *Ruleset, in places, rules map[*Rule]bool) (node, error) {
 	if len(rules) == 0 {
@@ -960,6 +970,11 @@ func (rs *Ruleset) Space(q Query) (*Space, error) {
 				return nil, err
 			}
 			out.sets[i] = append(out.sets[i], b.bounds)
+			var but []*node
+			for k := range out.sets[i] {
+				but = append(but, &out.sets[i][k].must, &out.sets[i][k].may)
+			}
+			s.rest(but...)
 		}
 	}
 	return out, nil
