@@ -12,7 +12,9 @@ type answer struct {
 	Headline string
 	Exposed  []Entry
 	MayRelay []Entry
-	Limits   []string // what stands between the headline and certainty
+	// Unexplained are what answered although the rules deny it.
+	Unexplained []Entry
+	Limits      []string // what stands between the headline and certainty
 }
 
 // answers gives one answer for each vantage.
@@ -20,7 +22,7 @@ func (r *Report) answers() []answer {
 	var out []answer
 	for _, v := range r.vantages() {
 		here := func(e Entry) bool { return e.Finding.Vantage == v }
-		a := answer{Vantage: v, Exposed: filter(r.Exposed(), here), MayRelay: filter(r.MayRelay(), here)}
+		a := answer{Vantage: v, Exposed: filter(r.Exposed(), here), MayRelay: filter(r.MayRelay(), here), Unexplained: filter(r.Unexplained(), here)}
 		a.Headline = r.headline(a)
 		if v == r.Scan.Vantage {
 			a.Limits = r.limits()

@@ -30,7 +30,7 @@ var csvColumns = []struct {
 	{"cpe23", func(_ *Report, e *Entry) string { return raw(e.Finding.Service.CPE23) }},
 	{"tls", func(_ *Report, e *Entry) string { return tlsWord(e) }},
 	{"greeting", func(_ *Report, e *Entry) string { return raw(e.Finding.Greeting) }},
-	{"seen_as", func(_ *Report, e *Entry) string { return raw(e.Finding.SeenAs) }},
+	{"seen_as", func(_ *Report, e *Entry) string { return raw(e.seenAs()) }},
 	{"weaknesses", func(_ *Report, e *Entry) string { return plain(strings.Join(e.Weak, "; ")) }},
 	{"fix", func(_ *Report, e *Entry) string {
 		return plain(strings.Join(append(append([]string{}, e.Fix.Server...), e.Fix.Firewall...), " | "))
@@ -48,6 +48,15 @@ var csvColumns = []struct {
 	{"suspected", func(_ *Report, e *Entry) string { return string(e.suspected()) }},
 	{"egress", func(_ *Report, e *Entry) string { return plain(strings.Join(e.egress(), " ")) }},
 	{"source", func(_ *Report, e *Entry) string { return plain(e.Finding.Source) }},
+	{"rules", func(_ *Report, e *Entry) string { return e.rulesWord() }},
+	{"rule", func(_ *Report, e *Entry) string { return e.openers((*Line).short) }},
+	{"rule_text", func(_ *Report, e *Entry) string { return e.openers(func(l *Line) string { return l.Text }) }},
+	{"rule_comment", func(_ *Report, e *Entry) string { return e.openers(func(l *Line) string { return l.Comment }) }},
+	{"rule_owner", func(_ *Report, e *Entry) string { return e.openers(func(l *Line) string { return l.Owner }) }},
+	{"rule_ticket", func(_ *Report, e *Entry) string { return e.openers(func(l *Line) string { return l.Ticket }) }},
+	{"rule_changed", func(_ *Report, e *Entry) string { return e.openers((*Line).changes) }},
+	{"rule_counter", func(_ *Report, e *Entry) string { return e.openers((*Line).counterText) }},
+	{"nat", func(_ *Report, e *Entry) string { return e.openers((*Line).nat) }},
 }
 
 // WriteCSV writes one row a finding, worst first, as in RFC 4180 but for the line ends, which are LF. Cells that a

@@ -376,6 +376,9 @@ func firewallSteps(l Lang, e *Entry, s *Scan, inside bool) []string {
 	default:
 		out = append(out, closeOpening.with(l, endpoint, deny))
 	}
+	if steps := editSteps(l, e); len(steps) > 0 {
+		out = append(out[:0], steps...)
+	}
 	if e.exposed() || e.mayRelay() {
 		out = append(out, translated(l, e, inside)...)
 	}
@@ -386,10 +389,14 @@ func firewallSteps(l Lang, e *Entry, s *Scan, inside bool) []string {
 // makes strangers look like its own network.
 func translated(l Lang, e *Entry, inside bool) []string {
 	f := &e.Finding
-	seen, err := netip.ParseAddr(strings.Trim(f.SeenAs, "[]"))
-	ours, err2 := netip.ParseAddr(f.LocalAddr)
+	seen, elsewhere := e.seenElsewhere()
+	_, err := netip.ParseAddr(e.seenAs())
 	switch {
-	case err == nil && err2 == nil && seen.Unmap() != ours.Unmap():
+	case elsewhere:
+		ours, _ := netip.ParseAddr(f.LocalAddr)
+		if nat := e.sourceNAT(); nat != nil {
+			return []string{seenByRule.with(l, seen, ours, nat.short())}
+		}
 		s := seenElse.with(l, seen, ours)
 		if seen.IsPrivate() || seen.IsLoopback() {
 			s += seenPrivate.with(l, seen)

@@ -16,6 +16,7 @@ func TestGolden(t *testing.T) {
 		return func(w io.Writer, r *Report) error { return WriteTable(w, r, o) }
 	}
 	nothing := func() *Report { return New(Input{}) }
+	ruled := func() *Report { return ruled(t) }
 	for _, test := range []struct {
 		name   string
 		report func() *Report
@@ -31,6 +32,11 @@ func TestGolden(t *testing.T) {
 		{"full.csv", full, WriteCSV},
 		{"full.html", full, WriteHTML},
 		{"full.nmap.xml", full, WriteNmapXML},
+		{"rules.txt", ruled, table(TableOptions{})},
+		{"rules.60.txt", ruled, table(TableOptions{Width: 60})},
+		{"rules.jsonl", ruled, WriteJSONL},
+		{"rules.csv", ruled, WriteCSV},
+		{"rules.html", ruled, WriteHTML},
 		{"quiet.txt", quiet, table(TableOptions{})},
 		{"quiet.html", quiet, WriteHTML},
 		{"nothing.txt", nothing, table(TableOptions{})},

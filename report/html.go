@@ -46,6 +46,7 @@ type webPage struct {
 	Ports    []webCoverage
 	// PortsLeft is how many rows are left out: a page with all ports of some hosts would be too long to open.
 	PortsLeft int
+	Rules     *webRules
 	Mail      []webFinding
 	Other     []webOther
 	Others    int // endpoints
@@ -62,6 +63,9 @@ type webAnswer struct {
 	Limits   string
 	Rows     []webFinding
 	May      []webFinding
+	Denied   []webFinding // what answered although the rules deny it
+	Head     string       // of those
+	Ruled    bool         // rules were read
 }
 
 type webFact struct{ Name, Value string }
@@ -106,6 +110,8 @@ type webFinding struct {
 	Summary                                                                                string
 	Server, Firewall                                                                       []string
 	Source                                                                                 string
+	LetIn, RulesSay                                                                        string
+	Lines                                                                                  []webLine
 	Search                                                                                 string
 }
 
@@ -154,9 +160,12 @@ func newWebPage(r *Report) *webPage {
 		return out
 	}
 	for _, a := range r.answers() {
-		p.Answers = append(p.Answers, webAnswer{Headline: plain(a.Headline), Mood: mood(r, a), Limits: plain(strings.Join(a.Limits, "; ")), Rows: link(a.Exposed), May: link(a.MayRelay)})
+		w := webAnswer{Headline: plain(a.Headline), Mood: mood(r, a), Limits: plain(strings.Join(a.Limits, "; ")), Rows: link(a.Exposed), May: link(a.MayRelay), Denied: link(a.Unexplained), Ruled: r.Rules != nil}
+		w.Head = strings.TrimSuffix(unexplainedHead(len(w.Denied)), ":")
+		p.Answers = append(p.Answers, w)
 	}
-	groups := grouped(r.only(func(e *Entry) bool { return e.exposed() || e.mayRelay() }))
+	p.Rules = webRulesOf(r.Rules)
+	groups := grouped(r.only((*Entry).urgent))
 	for _, g := range groups {
 		first := &g[0]
 		p.Groups = append(p.Groups, webGroup{
@@ -201,7 +210,7 @@ func cleaned(list []string) []string {
 
 func mood(r *Report, a answer) string {
 	switch {
-	case len(a.Exposed) > 0:
+	case len(a.Exposed)+len(a.Unexplained) > 0:
 		return "bad"
 	case len(a.Limits) > 0 || r.Totals.Mail == 0:
 		return "unsure"
@@ -247,6 +256,9 @@ func webFindingOf(e *Entry, id string) webFinding {
 		Verdict: e.Verdict.String(), VerdictRank: int(e.Verdict), Opened: openedBy(e.Vectors), Product: shorten(known(productName(e)), 60), Host: shorten(known(hostName(e)), 120),
 		Title: plain(e.Title), Reason: plain(e.Reason), Weak: cleaned(e.Weak), Shows: meanings(e.Vectors), Facts: findingFacts(e), Server: cleaned(e.Fix.Server), Firewall: cleaned(e.Fix.Firewall), Source: e.Fix.Source,
 	}
+	if e.Way != nil {
+		w.LetIn, w.RulesSay, w.Lines = plain(e.letInBy()), plain(e.verdictOfRules()), webLines(e.Openings)
+	}
 	for i := range f.Attempts {
 		a := &f.Attempts[i]
 		v, tls := e.tries[i].verdict, ""
@@ -284,7 +296,7 @@ func findingFacts(e *Entry) []webFact {
 		add("CPE", raw(s.CPE23))
 		add("Support until", raw(s.EndOfLife))
 	}
-	add("Seen as", raw(f.SeenAs))
+	add("Seen as", raw(e.seenAs()))
 	add("Reached from", raw(f.Source))
 	add("Before the greeting", raw(f.Behind))
 	if home := firstHome(f); home != nil {

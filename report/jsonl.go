@@ -37,6 +37,7 @@ func WriteJSONL(w io.Writer, r *Report) error {
 	for _, c := range r.Coverage {
 		j.line(j.coverage(c))
 	}
+	j.rules()
 	j.line(j.end())
 	return j.err
 }
@@ -286,8 +287,11 @@ type findingObject struct {
 	Severity    Severity        `json:"severity"`
 	Title       string          `json:"title"`
 	Weaknesses  []string        `json:"weaknesses"`
-	Openings    []any           `json:"openings"` // firewall rules; none were read
-	Approval    any             `json:"approval"` // none were read
+	Openings    []openingObject `json:"openings"`             // the firewall lines on its way
+	Rules       string          `json:"rules"`                // what they say of it: permitted, possibly permitted, denied; empty: none were read
+	Unmodelled  []string        `json:"unmodelled,omitempty"` // words of the rules that leave it open
+	Edits       []editObject    `json:"edits,omitempty"`      // of the rules, that would close it
+	Approval    any             `json:"approval"`             // none were read
 	Fix         fixObject       `json:"fix"`
 	FirstSeen   timestamp       `json:"first_seen"`
 	LastSeen    timestamp       `json:"last_seen"`
@@ -318,13 +322,16 @@ func (j *jsonl) finding(e *Entry) findingObject {
 		IP:   f.Addr.Addr().String(), Port: f.Addr.Port(), Names: all(f.Names), State: discover.Open, Protocol: protocol(f),
 		TLS: tlsOf(f.TLS), Greeting: valid(f.Greeting), EHLO: all(f.EHLO), Service: serviceOf(f),
 		Verdict: e.Verdict, Class: e.Class, Reason: valid(e.Reason), Vectors: all(e.Vectors), Attempts: []attemptObject{},
-		SeenAs: valid(f.SeenAs), Severity: e.Severity, Title: valid(e.Title), Weaknesses: all(e.Weak),
-		Openings: []any{}, Fix: fixObject{all(e.Fix.Server), all(e.Fix.Firewall), e.Fix.Source},
+		SeenAs: valid(e.seenAs()), Severity: e.Severity, Title: valid(e.Title), Weaknesses: all(e.Weak),
+		Openings: openingsOf(e.Openings), Fix: fixObject{all(e.Fix.Server), all(e.Fix.Firewall), e.Fix.Source},
 		FirstSeen: h.Timestamp, LastSeen: h.Timestamp, LastChecked: h.Timestamp,
 		Note: valid(f.Note), Crowd: strings.Join(portRuns(f.Crowd), ","), Cut: valid(f.Cut), LocalAddr: f.LocalAddr,
 		Controls:    controlsObject{reply(f.Nonsense), reply(f.RandomLocal), reply(f.RandomForeign), reply(f.OtherIdentity)},
 		Connections: f.Connections, Commands: f.Commands, Sessions: []string{},
 		Suspected: string(e.suspected()), Egress: e.egress(), Source: valid(f.Source), Behind: valid(f.Behind), Extensions: all(f.Extensions), Help: all(f.Help), EndsData: all(f.EndsData), Injected: f.Injected,
+	}
+	if e.Way != nil {
+		o.Rules, o.Unmodelled, o.Edits = e.Way.Verdict.String(), all(e.Way.Words), editsOf(e.Edits)
 	}
 	for i := range f.Attempts {
 		o.Attempts = append(o.Attempts, attemptOf(&f.Attempts[i], e.tries[i]))

@@ -68,16 +68,20 @@ func everywhere() *Report {
 func TestHostileTextIsEscaped(t *testing.T) {
 	for name, write := range renderers() {
 		for _, report := range []*Report{full(), everywhere()} {
-			out := render(t, write, report)
-			if !utf8.ValidString(out) {
-				t.Errorf("%s: not UTF-8", name)
-			}
-			for i, c := range out {
-				if c != '\n' && !unicode.IsPrint(c) {
-					t.Errorf("%s: %U at %d: %q", name, c, i, out[max(0, i-40):min(len(out), i+20)])
-					break
-				}
-			}
+			checkPrintable(t, name, render(t, write, report))
+		}
+	}
+}
+
+func checkPrintable(t *testing.T, name, out string) {
+	t.Helper()
+	if !utf8.ValidString(out) {
+		t.Errorf("%s: not UTF-8", name)
+	}
+	for i, c := range out {
+		if c != '\n' && !unicode.IsPrint(c) {
+			t.Errorf("%s: %U at %d: %q", name, c, i, out[max(0, i-40):min(len(out), i+20)])
+			break
 		}
 	}
 }

@@ -5,8 +5,9 @@
 // what was in scope, what was looked at, what was not and why; every finding; what the scan leaves open.
 //
 //	findings ──┐
-//	coverage ──┼─► New ─► Report ─► WriteTable · WriteJSONL · WriteCSV · WriteHTML · WriteNmapXML
-//	deliveries ┘
+//	coverage ──┤
+//	deliveries ┼─► New ─► Report ─► WriteTable · WriteJSONL · WriteCSV · WriteHTML · WriteNmapXML
+//	rules ─────┘
 //
 // Greetings, names and replies come from strangers. Every renderer shows their control bytes escaped.
 package report
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"relaysweep/discover"
+	"relaysweep/discover/firewall"
 	"relaysweep/probe"
 )
 
@@ -78,6 +80,7 @@ type Input struct {
 	Findings   []probe.Finding
 	Coverage   []discover.CoverageRow
 	Deliveries []probe.Delivery
+	Rules      *Rules // nil: none were read
 }
 
 // Report is a scan, judged. Its fields are not changed by the renderers.
@@ -87,6 +90,7 @@ type Report struct {
 	Coverage  []discover.CoverageRow
 	Arrivals  []Arrival        // deliveries that an attempt of this scan sent, in order of arrival
 	Unmatched []probe.Delivery // deliveries that no attempt of this scan sent, in order of arrival
+	Rules     *Reconciliation  // nil: no rules were read
 	Totals    Totals
 	Open      []string // what the scan leaves open, in sentences
 }
@@ -103,6 +107,9 @@ type Entry struct {
 	Weak     []string // faults beside relaying: old TLS, passwords in clear text, a version out of support
 	Bounces  []probe.Delivery
 	Fix      Fix
+	Way      *firewall.Way  // what the rules say of the connection; nil: none were read for its vantage
+	Openings []Line         // the lines that let it through, or that deny it
+	Edits    []EditProposal // what would close it, by the rules
 
 	tries []try // of the finding's attempts: judging one takes a while, so it is done once
 }
@@ -128,8 +135,9 @@ func New(in Input) *Report {
 	r.Arrivals, r.Unmatched, bounces = join(findings, in.Deliveries)
 	r.Entries = make([]Entry, len(findings))
 	inParallel(len(findings), func(i int) { r.Entries[i] = r.judge(findings[i], bounces[i]) })
+	r.explain(in.Rules)
 	slices.SortStableFunc(r.Entries, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.Verdict, a.Verdict), byEndpoint(a, b))
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity), -compareBool(a.unexplained(), b.unexplained()), cmp.Compare(b.Verdict, a.Verdict), byEndpoint(a, b))
 	})
 	r.Totals = r.count()
 	r.Open = r.leftOpen()
@@ -148,6 +156,16 @@ func inParallel(n int, f func(int)) {
 		})
 	}
 	wg.Wait()
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 func byEndpoint(a, b Entry) int {
@@ -170,7 +188,7 @@ func (r *Report) judge(f probe.Finding, bounces []probe.Delivery) Entry {
 		e.Reason = provenBy(home)
 	}
 	if f.SMTP() {
-		e.Weak = weaknesses(&f, r.Scan.time())
+		e.Weak = append(weaknesses(&f, r.Scan.time()), r.looksInside(&e)...)
 	}
 	inside := r.inside(&f)
 	e.Severity = rank(&e, inside)

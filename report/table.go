@@ -26,6 +26,7 @@ func WriteTable(w io.Writer, r *Report, o TableOptions) error {
 	p := &page{r: r, o: o}
 	p.answer()
 	p.scan()
+	p.rules()
 	p.services()
 	p.leftOpen()
 	p.fixes()
@@ -117,7 +118,7 @@ func (p *page) answer() {
 		}
 		colour := green
 		switch {
-		case len(a.Exposed) > 0:
+		case len(a.Exposed)+len(a.Unexplained) > 0:
 			colour = redB
 		case len(a.Limits) > 0 || p.r.Totals.Mail == 0:
 			colour = yellow
@@ -125,6 +126,11 @@ func (p *page) answer() {
 		p.hang("", colour, a.Headline)
 		if len(a.Limits) > 0 {
 			p.hang("  ", "", "Limits: "+strings.Join(a.Limits, "; ")+".")
+		}
+		if n := len(a.Unexplained); n > 0 {
+			p.blank()
+			p.hang("", redB, unexplainedHead(n))
+			p.exposures(a.Unexplained)
 		}
 		if len(a.Exposed) > 0 {
 			p.blank()
@@ -147,10 +153,18 @@ func (p *page) exposures(entries []Entry) {
 		{head: "product", min: 10, drop: 2},
 		{head: "host name", min: 12, drop: 3},
 	}
+	ruled := p.r.Rules != nil
+	if ruled {
+		cols = append(cols, column{head: "let in by", min: 20, drop: 1})
+	}
 	var rows [][]cell
 	for i := range entries {
 		e := &entries[i]
-		rows = append(rows, []cell{p.severity(e), {s: endpoint(e)}, {s: e.Verdict.String()}, {s: openedBy(e.Vectors)}, {s: productName(e)}, {s: hostName(e)}})
+		row := []cell{p.severity(e), {s: endpoint(e)}, {s: e.Verdict.String()}, {s: openedBy(e.Vectors)}, {s: productName(e)}, {s: hostName(e)}}
+		if ruled {
+			row = append(row, cell{s: plain(e.letInBy())})
+		}
+		rows = append(rows, row)
 	}
 	p.table(cols, rows)
 }
@@ -313,8 +327,8 @@ func (p *page) leftOpen() {
 
 // fixes is the fifth section: why, and what to do. Findings with one cause are told of once.
 func (p *page) fixes() {
-	urgent := p.r.only(func(e *Entry) bool { return e.exposed() || e.mayRelay() })
-	lesser := p.r.only(func(e *Entry) bool { return !e.exposed() && !e.mayRelay() && len(e.Fix.Server) > 0 })
+	urgent := p.r.only((*Entry).urgent)
+	lesser := p.r.only(func(e *Entry) bool { return !e.urgent() && len(e.Fix.Server) > 0 })
 	shown := urgent
 	if p.o.Verbose {
 		shown = append(shown, lesser...)
@@ -367,10 +381,11 @@ func (p *page) fix(group []Entry) {
 			p.hangAt(indent, "    shows", "", strings.Join(meanings(e.Vectors), "; "))
 		}
 		p.hangAt(indent, "    also", "", strings.Join(e.Weak, "; "))
+		p.way(e, indent)
 	}
 	p.steps("    server", indent, first.Fix.Server)
 	p.steps("    firewall", indent, firewallOf(group))
-	if first.exposed() || first.mayRelay() {
+	if first.urgent() {
 		p.hangAt(indent, "    test", "", "relaysweep probe "+strings.Join(endpoints(group), " "))
 	}
 	p.hangAt(indent, "    source", dim, first.Fix.Source)

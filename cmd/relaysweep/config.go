@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -66,13 +67,18 @@ type config struct {
 	Vectors    []string       `yaml:"vectors"`
 	VectorRows []probe.Vector `yaml:"vector_rows"`
 	RecogDir   string         `yaml:"recog_dir"`
-	// Read, and not used by this version.
+	// Firewalls on the way to the targets, nearest first.
 	Rules []struct {
-		Device string              `yaml:"device"`
-		File   string              `yaml:"file"`
-		Zones  map[string][]string `yaml:"zones"`
+		Device    string              `yaml:"device"`
+		File      string              `yaml:"file"`
+		Files     []string            `yaml:"files"`     // more of them: IPv6, sets, the cloud's parts
+		Zones     map[string][]string `yaml:"zones"`     // interfaces of each zone
+		Networks  map[string][]string `yaml:"networks"`  // what lies behind each zone
+		Addresses []string            `yaml:"addresses"` // the device's own
+		From      string              `yaml:"from"`      // zone that our connections enter by, if not the vantage's
 	} `yaml:"rules"`
-	Approvals string `yaml:"approvals"`
+	Approvals string `yaml:"approvals"` // file of what is approved
+	// Read, and not used by this version.
 	Inventory string `yaml:"inventory"`
 
 	file string
@@ -147,6 +153,14 @@ func (c *config) where(path string) string {
 		}
 	}
 	return c.file
+}
+
+// path is a file that the configuration names: from the folder that it is in.
+func (c *config) path(file string) string {
+	if file == "" || filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(filepath.Dir(c.file), file)
 }
 
 // entries are a list of the configuration with the place of each item.

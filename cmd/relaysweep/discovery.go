@@ -32,6 +32,9 @@ func (sc *scanning) openCoverages() error {
 			return cov.Close()
 		}))
 	}
+	if err := sc.keepWithin(); err != nil {
+		return err
+	}
 	for _, o := range sc.past.openings {
 		if o.pass < 0 || o.pass >= len(sc.covs) {
 			return errors.New("the stored scan does not fit its own settings")
@@ -270,4 +273,23 @@ func (sc *scanning) passCount(pass int) (c passCount) {
 	c.plain = sc.plain[pass]
 	c.open -= min(c.open, c.plain)
 	return c
+}
+
+// keepWithin passes over the targets that a scan of a rule change does not ask for.
+func (sc *scanning) keepWithin() error {
+	if len(sc.s.Within) == 0 {
+		return nil
+	}
+	for i := range sc.plan.Len() {
+		t, err := sc.plan.At(i)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(sc.s.Within, func(w within) bool { return w.holds(t.AddrPort()) }) {
+			for _, cov := range sc.covs {
+				cov.Pass(t.AddrPort())
+			}
+		}
+	}
+	return nil
 }

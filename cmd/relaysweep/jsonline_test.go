@@ -132,12 +132,16 @@ func cmdJSONLine(ts *testscript.TestScript, neg bool, args []string) {
 
 // contract is the JSON Lines table of DESIGN.md section 6. Names are never changed; more may come.
 var contract = map[string]string{
-	"scan":     "scope excluded ports engine rate seed version",
-	"finding":  "ip port names state protocol tls greeting ehlo service verdict class reason vectors attempts seen_as severity openings approval fix first_seen last_seen last_checked",
-	"delivery": "canary ip port vector from received delay_ms",
-	"coverage": "prefix port open closed filtered prohibited unreachable not_attempted failed reasons",
-	"change":   "kind before after",
-	"end":      "exit complete targets sent openings findings expected_missed duration_ms",
+	"scan":           "scope excluded ports engine rate seed version",
+	"finding":        "ip port names state protocol tls greeting ehlo service verdict class reason vectors attempts seen_as severity openings approval fix first_seen last_seen last_checked",
+	"delivery":       "canary ip port vector from received delay_ms",
+	"coverage":       "prefix port open closed filtered prohibited unreachable not_attempted failed reasons",
+	"ruleset":        "device language files exported rules not_understood",
+	"change":         "kind before after",
+	"reconciliation": "explained possibly unexplained unread intended stale not_known left",
+	"rule":           "device rule where nat step action text comment owner ticket counter states opens",
+	"shadowed_rule":  "device rule where text by same",
+	"end":            "exit complete targets sent openings findings expected_missed duration_ms",
 }
 
 var enums = map[string][]string{
@@ -155,7 +159,7 @@ func checkContract(text string) error {
 	if len(lines) < 2 {
 		return fmt.Errorf("%d lines", len(lines))
 	}
-	order := []string{"scan", "finding", "delivery", "coverage", "change", "end"}
+	order := []string{"scan", "finding", "delivery", "coverage", "ruleset", "reconciliation", "rule", "shadowed_rule", "change", "end"}
 	counts := make(map[string]int)
 	sums := make(map[string]int64)
 	seen := make(map[string]bool)

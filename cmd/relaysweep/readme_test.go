@@ -122,7 +122,8 @@ func TestParses(t *testing.T) {
 		{"relaysweep scan --resume last", true},
 		{"relaysweep --help", true},
 		{"relaysweep scan --frobnicate", false},
-		{"relaysweep report", false},
+		{"relaysweep serve", false},
+		{"relaysweep report --scan last", true},
 		{"relaysweep canary frob", false},
 		{"relaysweep scan --port", false},
 	} {

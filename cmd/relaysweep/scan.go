@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"net/netip"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"relaysweep/discover"
+	"relaysweep/discover/firewall"
 	"relaysweep/discover/names"
 	"relaysweep/probe"
 	"relaysweep/probe/canary"
@@ -57,7 +59,10 @@ func (p *program) discoverCommand() *cli.Command {
 }
 
 func (p *program) scan(ctx context.Context, c *cli.Command) error {
-	sc := &scanning{p: p, talk: p.err}
+	return p.scanning(ctx, c, &scanning{p: p, talk: p.err})
+}
+
+func (p *program) scanning(ctx context.Context, c *cli.Command, sc *scanning) error {
 	if c.Bool("silent") {
 		sc.talk = io.Discard
 	}
@@ -79,27 +84,35 @@ func (p *program) scan(ctx context.Context, c *cli.Command) error {
 
 // scanning is one scan: discovery feeds openings to probers, and all that they learn goes into the journal.
 type scanning struct {
-	p       *program
-	talk    io.Writer
-	s       *settings
-	past    *past
-	journal *journal
-	audit   *audit
-	scope   *discover.Scope
-	plan    *discover.Plan
-	limiter *ratelimit.Limiter
-	window  *ratelimit.Window // of --gentle
-	recog   *fingerprint.Recog
-	engine  discover.Engine
-	mail    *names.Mail // of the mail domains; nil: not asked
-	canary  probe.Canary
-	closers []io.Closer
+	p         *program
+	talk      io.Writer
+	s         *settings
+	past      *past
+	journal   *journal
+	audit     *audit
+	scope     *discover.Scope
+	plan      *discover.Plan
+	devices   []firewall.Device // whose rules were read
+	approvals []report.Approval
+	limiter   *ratelimit.Limiter
+	window    *ratelimit.Window // of --gentle
+	recog     *fingerprint.Recog
+	engine    discover.Engine
+	mail      *names.Mail // of the mail domains; nil: not asked
+	canary    probe.Canary
+	closers   []io.Closer
 	// stateDir is where the state is kept; if empty, where XDG says.
 	stateDir string
-	listener net.Listener   // of the sink inside the scan
-	sink     net.Addr       // where it listens
-	wasDone  bool           // when we began
-	result   *report.Report // of a scan that ran to its end
+	reading  bool // the scan is stored, and only its report is wanted
+	// Of a scan of what a change of the rules opens.
+	instead      []string // targets, instead of the arguments
+	portsInstead []uint16
+	rulesInstead []exports
+	within       []within       // the targets that it keeps to
+	listener     net.Listener   // of the sink inside the scan
+	sink         net.Addr       // where it listens
+	wasDone      bool           // when we began
+	result       *report.Report // of a scan that ran to its end
 
 	mu         sync.Mutex
 	findings   []probe.Finding
@@ -118,8 +131,12 @@ type scanning struct {
 
 // prepare resolves the command line and checks everything that can be checked without sending to a target.
 func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
-	if id := c.String("resume"); id != "" {
-		if err := resumable(c); err != nil {
+	id := c.String("resume")
+	if sc.reading {
+		id = cmp.Or(c.String("scan"), "last")
+	}
+	if id != "" {
+		if err := resumable(c); err != nil && !sc.reading {
 			return err
 		}
 		if sc.s, sc.journal, sc.past, err = resumeJournal(id); err != nil {
@@ -139,9 +156,19 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		if c.IsSet("fail-on") {
 			sc.s.FailOn = c.String("fail-on")
 		}
-	} else {
-		if sc.s, err = sc.p.newSettings(c, c.Args().Slice()); err != nil {
+		if err := sc.otherRules(c); err != nil {
 			return err
+		}
+	} else {
+		args := c.Args().Slice()
+		if sc.instead != nil {
+			args = sc.instead
+		}
+		if sc.s, err = sc.p.newSettings(c, args); err != nil {
+			return err
+		}
+		if sc.within != nil {
+			sc.s.Ports, sc.s.Rules, sc.s.Within = sc.portsInstead, sc.rulesInstead, sc.within
 		}
 		sc.past = new(past)
 		sc.s.DiscoverOnly = c.Name == "discover" || c.Bool("discover-only")
@@ -153,15 +180,45 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 	if err := sc.s.Outputs.check(); err != nil {
 		return err
 	}
+	if err := sc.readRules(); err != nil {
+		return err
+	}
 	if sc.journal == nil {
 		if err := sc.nameTargets(ctx); err != nil {
 			return err
 		}
 	}
-	if err := sc.layOut(); err != nil {
+	if err := sc.layOut(); err != nil || sc.reading {
 		return err
 	}
 	return sc.checkSources()
+}
+
+// otherRules takes rules that are named now for those that a stored scan was begun with.
+func (sc *scanning) otherRules(c *cli.Command) error {
+	if sc.reading {
+		cfg, err := loadConfig(c)
+		if err != nil {
+			return err
+		}
+		if c.IsSet("zone") {
+			sc.s.Zone = c.String("zone")
+		} else if sc.s.Zone == "" && cfg.Vantage.Name == sc.s.Vantage {
+			sc.s.Zone = cfg.Vantage.Zone
+		}
+		list, err := exportsOf(c, cfg)
+		if err != nil {
+			return err
+		}
+		if len(list) > 0 && (c.IsSet("rules") || len(sc.s.Rules) == 0) {
+			sc.s.Rules = list
+		}
+		return nil
+	}
+	if c.IsSet("rules") {
+		sc.s.Rules = named(c.StringSlice("rules"), given(c, "rules"), sc.s.Rules)
+	}
+	return nil
 }
 
 // checkSources holds that this machine has the further sources, as long as there is something to send from them.
@@ -182,7 +239,7 @@ func resumable(c *cli.Command) error {
 		return errors.New("--resume goes on with a stored scan: leave the targets away")
 	}
 	for _, f := range slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags()) {
-		if name := f.Names()[0]; c.IsSet(name) && given(c, name) == "--"+name {
+		if name := f.Names()[0]; name != "rules" && c.IsSet(name) && given(c, name) == "--"+name {
 			return fmt.Errorf("--resume goes on with a stored scan as it was begun: leave --%s away", name)
 		}
 	}
@@ -202,7 +259,9 @@ func (sc *scanning) layOut() (err error) {
 			return fmt.Errorf("--self-test: %s is %w", a, discover.ErrOutOfScope)
 		}
 	}
-	if sc.engine, err = discover.ChooseEngine(sc.s.ScanType, sc.plan); err != nil {
+	if sc.engine, err = discover.ChooseEngine(sc.s.ScanType, sc.plan); err != nil && sc.reading {
+		sc.engine = discover.Engine{Name: sc.s.ScanType} // nothing is sent
+	} else if err != nil {
 		if errors.Is(err, discover.ErrScanType) {
 			return fmt.Errorf("--scan-type %s: %w", sc.s.ScanType, hint(err, "setcap cap_net_raw=+ep relaysweep, or run it as root; --scan-type connect needs no rights"))
 		}
@@ -682,7 +741,7 @@ func (sc *scanning) conclude(interrupted bool) error {
 	rs := report.Scan{
 		ID: s.Scan, Version: version(), Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Vantage: s.Vantage, Zone: s.Zone, Engine: sc.engine.Name,
 		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: reported(s.Rates), Seed: s.Seed, StopAt: s.StopAt,
-		CanaryDomain: s.Canary, Started: s.Started, Ended: time.Now().UTC(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent(), ExpectedMissed: sc.covs[0].ExpectedMissed(), Interrupted: interrupted,
+		CanaryDomain: s.Canary, Started: s.Started, Ended: sc.ended(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent(), ExpectedMissed: sc.covs[0].ExpectedMissed(), Interrupted: interrupted,
 	}
 	rs.Notes = slices.Concat(s.Named, s.partNotes(), sc.passNotes(), sc.sweepNotes())
 	for _, f := range sc.failures {
@@ -697,7 +756,7 @@ func (sc *scanning) conclude(interrupted bool) error {
 	if !complete {
 		rs.Resume = "relaysweep scan --resume " + s.Scan
 	}
-	r := report.New(report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries})
+	r := report.New(report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries, Rules: sc.rules(sc.covs[0].States())})
 	r.Scan.Exit = sc.exitCode(r, complete)
 	sc.result = r
 	if err := s.Outputs.writeStates(sc.covs[0]); err != nil {
@@ -717,6 +776,23 @@ func (sc *scanning) conclude(interrupted bool) error {
 		return nil
 	}
 	return &exit{r.Scan.Exit, msg}
+}
+
+// rules are the firewalls on the way, for the report.
+func (sc *scanning) rules(targets iter.Seq2[netip.AddrPort, discover.State]) *report.Rules {
+	if len(sc.devices) == 0 {
+		return nil
+	}
+	return &report.Rules{Devices: sc.devices, Zone: sc.s.Zone, Source: sc.s.Source, Targets: targets, Keep: report.Approved(sc.approvals, sc.s.Vantage, sc.s.Started)}
+}
+
+// readRules reads the exports of the firewalls, and what is approved.
+func (sc *scanning) readRules() (err error) {
+	if sc.devices, err = readDevices(sc.s.Rules, sc.s.Zone); err != nil || sc.s.Approvals == "" {
+		return err
+	}
+	sc.approvals, err = readApprovals(relative(sc.s.Approvals))
+	return err
 }
 
 // reported returns the rates as the report has them.

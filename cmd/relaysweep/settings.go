@@ -67,6 +67,9 @@ type settings struct {
 	FailOn         string
 	AuditLog       string
 	Outputs        outputs
+	Rules          []exports // of the firewalls on the way
+	Approvals      string    // file of what is approved
+	Within         []within  // targets that the scan keeps to; empty: all
 	Notes          []string
 	TargetsFrom    []discover.Entry // sources that name targets, as source.Parse reads them; what they named is in Spec
 	TokenFile      string           // of NetBox
@@ -166,6 +169,8 @@ func targetFlags() []cli.Flag {
 		stringFlag("seed", "order of the scan; the same seed gives the same order"),
 		stringFlag("vantage", "name of the place we look from, such as internet or inside"),
 		stringFlag("zone", "firewall zone of the vantage"),
+		rulesFlag(),
+		stringFlag("approvals", "`FILE` of what is approved: no edit of the rules is proposed that would close it"),
 		stringFlag("source-ip", "source `ADDRESS`"),
 		listFlag("source", "further `SOURCES`, such as 203.0.113.77,203.0.113.10:25,:25: what is not open is tried again from each"),
 		stringFlag("source-port", "the same from this source `PORT`, such as 25", "g"),
@@ -271,8 +276,14 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 	if err := s.probing(c, cfg, get, list); err != nil {
 		return nil, err
 	}
-	if len(cfg.Rules) > 0 || cfg.Approvals != "" || cfg.Inventory != "" {
-		s.Notes = append(s.Notes, cfg.file+": rules, approvals and inventory are read by later versions; this one does not use them")
+	if s.Rules, err = exportsOf(c, cfg); err != nil {
+		return nil, err
+	}
+	if s.Approvals = get("approvals", "$.approvals", cfg.path(cfg.Approvals)).text; s.Approvals != "" {
+		s.Approvals = absolute(s.Approvals)
+	}
+	if cfg.Inventory != "" {
+		s.Notes = append(s.Notes, cfg.file+": inventory is read by later versions; this one does not use it")
 	}
 	return s, nil
 }

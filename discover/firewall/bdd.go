@@ -9,18 +9,18 @@ import (
 // errTooMany is returned where a set would take more memory than is allowed for it.
 var errTooMany = errors.New("too many distinct cases: ask for fewer ports, zones or addresses")
 
-// node is a set of connections: a reduced ordered binary decision diagram in an arena. Equal sets have equal nodes.
-type node uint32
+// flowSet is a set of connections: a reduced ordered binary decision diagram in an arena. Equal sets have equal nodes.
+type flowSet uint32
 
 const (
-	none node = iota // no connection
-	all              // every one
+	none flowSet = iota // no connection
+	all                 // every one
 )
 
 // branching is a node: where the bit of its level is 0 and 1.
 type branching struct {
 	level  uint32
-	lo, hi node
+	lo, hi flowSet
 }
 
 // operations on sets
@@ -31,7 +31,7 @@ const (
 )
 
 type operation struct {
-	a, b, is node
+	a, b, is flowSet
 	op       uint32
 }
 
@@ -40,14 +40,14 @@ type operation struct {
 type bdd struct {
 	bits  uint32
 	nodes []branching
-	table []node // by hash, open addressed; 0: free
+	table []flowSet // by hash, open addressed; 0: free
 	cache []operation
 	most  int // nodes
 	full  bool
 }
 
 func newBDD(bits, most int) *bdd {
-	b := &bdd{bits: uint32(bits), most: most, table: make([]node, 1<<12), cache: make([]operation, 1<<12)}
+	b := &bdd{bits: uint32(bits), most: most, table: make([]flowSet, 1<<12), cache: make([]operation, 1<<12)}
 	end := branching{level: b.bits}
 	b.nodes = append(b.nodes, end, end)
 	return b
@@ -59,8 +59,8 @@ func mix(x, y, z uint32) uint64 {
 	return h ^ h>>32
 }
 
-// make returns the node that goes to lo and hi by the bit of a level.
-func (b *bdd) make(level uint32, lo, hi node) node {
+// make returns the set that goes to lo and hi by the bit of a level.
+func (b *bdd) make(level uint32, lo, hi flowSet) flowSet {
 	if lo == hi {
 		return lo
 	}
@@ -78,7 +78,7 @@ func (b *bdd) make(level uint32, lo, hi node) node {
 	if b.full {
 		return none
 	}
-	n := node(len(b.nodes))
+	n := flowSet(len(b.nodes))
 	b.nodes = append(b.nodes, want)
 	b.table[at] = n
 	if len(b.nodes)*2 > len(b.table) {
@@ -88,7 +88,7 @@ func (b *bdd) make(level uint32, lo, hi node) node {
 }
 
 func (b *bdd) grow() {
-	b.table = make([]node, 2*len(b.table))
+	b.table = make([]flowSet, 2*len(b.table))
 	mask := uint64(len(b.table) - 1)
 	for i := 2; i < len(b.nodes); i++ {
 		n := &b.nodes[i]
@@ -96,7 +96,7 @@ func (b *bdd) grow() {
 		for b.table[at] != 0 {
 			at = (at + 1) & mask
 		}
-		b.table[at] = node(i)
+		b.table[at] = flowSet(i)
 	}
 	if len(b.cache) < 1<<20 {
 		b.cache = make([]operation, 2*len(b.cache))
@@ -104,13 +104,13 @@ func (b *bdd) grow() {
 }
 
 // forget drops all sets but some, which get new nodes.
-func (b *bdd) forget(but []*node) {
+func (b *bdd) forget(but []*flowSet) {
 	old := b.nodes
 	b.nodes = append(make([]branching, 0, 1<<12), old[:2]...)
-	b.table, b.cache = make([]node, 1<<12), make([]operation, 1<<12)
-	moved := make(map[node]node)
-	var move func(n node) node
-	move = func(n node) node {
+	b.table, b.cache = make([]flowSet, 1<<12), make([]operation, 1<<12)
+	moved := make(map[flowSet]flowSet)
+	var move func(n flowSet) flowSet
+	move = func(n flowSet) flowSet {
 		if n <= all {
 			return n
 		}
@@ -127,12 +127,12 @@ func (b *bdd) forget(but []*node) {
 	}
 }
 
-func (b *bdd) and(x, y node) node     { return b.apply(opAnd, x, y) }
-func (b *bdd) or(x, y node) node      { return b.apply(opOr, x, y) }
-func (b *bdd) without(x, y node) node { return b.apply(opWithout, x, y) }
-func (b *bdd) not(x node) node        { return b.apply(opWithout, all, x) }
+func (b *bdd) and(x, y flowSet) flowSet     { return b.apply(opAnd, x, y) }
+func (b *bdd) or(x, y flowSet) flowSet      { return b.apply(opOr, x, y) }
+func (b *bdd) without(x, y flowSet) flowSet { return b.apply(opWithout, x, y) }
+func (b *bdd) not(x flowSet) flowSet        { return b.apply(opWithout, all, x) }
 
-func (b *bdd) apply(op uint32, x, y node) node {
+func (b *bdd) apply(op uint32, x, y flowSet) flowSet {
 	switch op {
 	case opAnd:
 		switch {
@@ -189,7 +189,7 @@ func (b *bdd) apply(op uint32, x, y node) node {
 }
 
 // union joins many sets, small ones first.
-func (b *bdd) union(list []node) node {
+func (b *bdd) union(list []flowSet) flowSet {
 	list = slices.Clone(list)
 	for len(list) > 1 {
 		n := 0
@@ -231,12 +231,12 @@ func lowBits(n uint32) Value {
 }
 
 // in is the set of all whose field has a value in merged ranges.
-func (b *bdd) in(f bitfield, list []Range) node {
+func (b *bdd) in(f bitfield, list []Range) flowSet {
 	return b.within(f, 0, f.span(), list)
 }
 
 // within is in for the values of which the first bits are known: those of a block.
-func (b *bdd) within(f bitfield, known uint32, block Range, list []Range) node {
+func (b *bdd) within(f bitfield, known uint32, block Range, list []Range) flowSet {
 	for len(list) > 0 && list[0].Last.less(block.First) {
 		list = list[1:]
 	}
@@ -257,7 +257,7 @@ func (b *bdd) within(f bitfield, known uint32, block Range, list []Range) node {
 }
 
 // bit is the part of a set where a bit, above which it has none, is 0 or 1.
-func (b *bdd) bit(n node, level uint32, one bool) node {
+func (b *bdd) bit(n flowSet, level uint32, one bool) flowSet {
 	if m := b.nodes[n]; m.level == level {
 		if one {
 			return m.hi
@@ -268,7 +268,7 @@ func (b *bdd) bit(n node, level uint32, one bool) node {
 }
 
 // holds reports whether a point is in a set. bit tells the point.
-func (b *bdd) holds(n node, bit func(level uint32) bool) bool {
+func (b *bdd) holds(n flowSet, bit func(level uint32) bool) bool {
 	for n > all {
 		m := b.nodes[n]
 		if bit(m.level) {
@@ -281,10 +281,10 @@ func (b *bdd) holds(n node, bit func(level uint32) bool) bool {
 }
 
 // size is how many points a set has.
-func (b *bdd) size(n node) float64 {
-	known := make(map[node]float64)
-	var share func(n node) float64
-	share = func(n node) float64 {
+func (b *bdd) size(n flowSet) float64 {
+	known := make(map[flowSet]float64)
+	var share func(n flowSet) float64
+	share = func(n flowSet) float64 {
 		if n <= all {
 			return float64(n)
 		}
@@ -302,17 +302,17 @@ func (b *bdd) size(n node) float64 {
 // part is the values of a field by which a set goes on to rest.
 type part struct {
 	values []Range
-	rest   node
+	rest   flowSet
 }
 
 // parts splits a set, which has no bits above the field, by the values of the field. Of each rest there is one part. They
 // are in the order of their first values.
-func (b *bdd) parts(n node, f bitfield, most int) ([]part, error) {
+func (b *bdd) parts(n flowSet, f bitfield, most int) ([]part, error) {
 	var out []part
-	index := make(map[node]int)
+	index := make(map[flowSet]int)
 	left := most
-	var walk func(n node, known uint32, block Range)
-	walk = func(n node, known uint32, block Range) {
+	var walk func(n flowSet, known uint32, block Range)
+	walk = func(n flowSet, known uint32, block Range) {
 		if n == none || left < 0 {
 			return
 		}
@@ -345,10 +345,10 @@ func (b *bdd) parts(n node, f bitfield, most int) ([]part, error) {
 }
 
 // rests are the different sets that parts would end in, without their values.
-func (b *bdd) rests(n node, f bitfield) (out []node) {
-	seen := make(map[node]bool)
-	var walk func(n node)
-	walk = func(n node) {
+func (b *bdd) rests(n flowSet, f bitfield) (out []flowSet) {
+	seen := make(map[flowSet]bool)
+	var walk func(n flowSet)
+	walk = func(n flowSet) {
 		if n == none || seen[n] {
 			return
 		}

@@ -13,7 +13,7 @@ func TestSetsAreWhatListsOfTheirMembersAre(t *testing.T) {
 		d := &dice{Rand: rand.New(rand.NewPCG(seed, 3))}
 		b := newBDD(9, 1<<12)
 		type both struct {
-			set  node
+			set  flowSet
 			list [512]bool
 		}
 		random := func() (x both) {
@@ -43,11 +43,11 @@ func TestSetsAreWhatListsOfTheirMembersAre(t *testing.T) {
 			x, y := pickOne(d, sets...), pickOne(d, sets...)
 			var z both
 			op := d.IntN(4)
-			z.set = []func() node{
-				func() node { return b.and(x.set, y.set) },
-				func() node { return b.or(x.set, y.set) },
-				func() node { return b.without(x.set, y.set) },
-				func() node { return b.union([]node{x.set, none, y.set}) },
+			z.set = []func() flowSet{
+				func() flowSet { return b.and(x.set, y.set) },
+				func() flowSet { return b.or(x.set, y.set) },
+				func() flowSet { return b.without(x.set, y.set) },
+				func() flowSet { return b.union([]flowSet{x.set, none, y.set}) },
 			}[op]()
 			for i := range z.list {
 				z.list[i] = []bool{x.list[i] && y.list[i], x.list[i] || y.list[i], x.list[i] && !y.list[i], x.list[i] || y.list[i]}[op]
@@ -84,7 +84,7 @@ func TestForgetKeepsSomeSets(t *testing.T) {
 		b.or(kept, b.in(f, []Range{Ports(1000*i, 1000*i+333)}))
 	}
 	before := len(b.nodes)
-	b.forget([]*node{&kept})
+	b.forget([]*flowSet{&kept})
 	if len(b.nodes) > 60 || before < 500 {
 		t.Errorf("got %d nodes of %d, want few", len(b.nodes), before)
 	}

@@ -100,10 +100,10 @@ var fieldOrder = [4]Field{DstPort, DstAddr, SrcAddr, SrcPort}
 
 // boxes lists disjoint boxes that make up a set, at most so many, and tells how many there are. Their order depends on
 // nothing but the set.
-func (s *space) boxes(set node, zones []string, most int) (list []Box, total uint64, err error) {
+func (s *universe) boxes(set flowSet, zones []string, most int) (list []Box, total uint64, err error) {
 	var values [len(fieldOrder)][]Range
-	var walk func(n node, at int) error
-	walk = func(n node, at int) error {
+	var walk func(n flowSet, at int) error
+	walk = func(n flowSet, at int) error {
 		if at == len(fieldOrder) {
 			list = append(list, Box{Family: s.family(), In: zones, Ports: values[0], Dst: values[1], Src: values[2], SrcPort: values[3]})
 			return nil
@@ -133,7 +133,7 @@ func (s *space) boxes(set node, zones []string, most int) (list []Box, total uin
 	return list, s.count(set), nil
 }
 
-func (s *space) family() int {
+func (s *universe) family() int {
 	if s.four {
 		return 4
 	}
@@ -148,7 +148,7 @@ func (b *Box) Holds(f Flow) bool {
 }
 
 // whole closes the gap of IPv4 in ranges of IPv6 that lie on both sides of it.
-func (s *space) whole(list []Range) []Range {
+func (s *universe) whole(list []Range) []Range {
 	gap := AllIPv4()
 	if s.four || place(list, Single(gap.First.previous())) == no || place(list, Single(gap.Last.next())) == no {
 		return list
@@ -157,14 +157,14 @@ func (s *space) whole(list []Range) []Range {
 }
 
 // count is how many boxes a set has.
-func (s *space) count(set node) uint64 {
+func (s *universe) count(set flowSet) uint64 {
 	type key struct {
-		n  node
+		n  flowSet
 		at int
 	}
 	known := make(map[key]uint64)
-	var count func(n node, at int) uint64
-	count = func(n node, at int) uint64 {
+	var count func(n flowSet, at int) uint64
+	count = func(n flowSet, at int) uint64 {
 		if at == len(fieldOrder) {
 			return 1
 		}
@@ -189,14 +189,14 @@ func saturate(a, b uint64) uint64 {
 	return a + b
 }
 
-// byZone is sets of one space, one for each zone.
+// byZone is sets of one universe, one for each zone.
 type byZone struct {
-	*space
+	*universe
 	zones []string
-	sets  []node
+	sets  []flowSet
 }
 
-func (z *byZone) roots() (out []*node) {
+func (z *byZone) roots() (out []*flowSet) {
 	for i := range z.sets {
 		out = append(out, &z.sets[i])
 	}
@@ -217,7 +217,7 @@ func (z *byZone) boxes(most int) (list []Box, total uint64, err error) {
 				zones = append(zones, z.zones[j])
 			}
 		}
-		more, n, err := z.space.boxes(set, zones, most-len(list))
+		more, n, err := z.universe.boxes(set, zones, most-len(list))
 		if err != nil {
 			return nil, 0, err
 		}

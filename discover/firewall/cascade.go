@@ -9,7 +9,7 @@ import (
 // of may, and those of must go no further.
 type line struct {
 	id        int32
-	may, must node
+	may, must flowSet
 }
 
 // What lines do to connections. Higher ids are of single rules.
@@ -26,7 +26,7 @@ const (
 // fate is the connections to which something may happen.
 type fate struct {
 	id  int32
-	set node
+	set flowSet
 }
 
 // cascade asks all lines of a list at once, from the highest bit of the connections to the lowest. At each bit it goes
@@ -148,7 +148,7 @@ func (c *cascade) asked(list []line) bool {
 // settle is the fates in a list where each line does the same for all connections, and in one of a single line.
 func (c *cascade) settle(list []line) [2]int32 {
 	start := len(c.fates)
-	add := func(id int32, set node) {
+	add := func(id int32, set flowSet) {
 		if set == none || c.marks != nil && !c.wanted[id] {
 			return
 		}

@@ -29,7 +29,7 @@ func Changes(before, after *Ruleset, q Query) (*Difference, error) {
 	for i, four := range []bool{true, false} {
 		s := newSpace(&q, four, mostNodes)
 		for k := range sets {
-			sets[k][i] = byZone{space: s, zones: zones}
+			sets[k][i] = byZone{universe: s, zones: zones}
 		}
 		for _, zone := range zones {
 			a, err := s.through(before, before.places(zone), nil)
@@ -45,7 +45,7 @@ func Changes(before, after *Ruleset, q Query) (*Difference, error) {
 			for k, set := range append(d[:], moved) {
 				sets[k][i].sets = append(sets[k][i].sets, set)
 			}
-			var but []*node
+			var but []*flowSet
 			for k := range sets {
 				but = append(but, sets[k][i].roots()...)
 			}
@@ -76,8 +76,8 @@ func Changes(before, after *Ruleset, q Query) (*Difference, error) {
 }
 
 // difference is what b surely and possibly opens that a does not, and what it surely and possibly closes.
-func (s *space) difference(a, b bounds) (sets [4]node) {
-	more := func(a, b bounds) (sure, possibly node) {
+func (s *universe) difference(a, b bounds) (sets [4]flowSet) {
+	more := func(a, b bounds) (sure, possibly flowSet) {
 		sure = s.without(b.must, a.may)
 		return sure, s.without(s.or(s.without(b.must, a.must), s.without(b.may, a.may)), sure)
 	}
@@ -108,7 +108,7 @@ func (c *comparison) list(z *byZone, sure bool, list *[]Delta, more *uint64) err
 
 // leaf is connections that leave the device, or may, with the same translation.
 type leaf struct {
-	set node
+	set flowSet
 	to  leaving
 }
 
@@ -116,9 +116,9 @@ type leaf struct {
 type leaving struct{ src, dst, port view }
 
 // moved are the connections that both outcomes may let through, and that do not leave alike.
-func (s *space) moved(a, b outcome) node {
-	differ := func(x, y []leaf) node {
-		var out []node
+func (s *universe) moved(a, b outcome) flowSet {
+	differ := func(x, y []leaf) flowSet {
+		var out []flowSet
 		for _, l := range x {
 			set := l.set
 			for _, m := range y {
@@ -140,8 +140,8 @@ func (s *space) moved(a, b outcome) node {
 }
 
 // joined is one leaf for each translation.
-func (s *space) joined(list []leaf) (out []leaf) {
-	sets := make(map[leaving][]node)
+func (s *universe) joined(list []leaf) (out []leaf) {
+	sets := make(map[leaving][]flowSet)
 	for _, l := range list {
 		if _, ok := sets[l.to]; !ok {
 			out = append(out, leaf{to: l.to})
@@ -155,11 +155,11 @@ func (s *space) joined(list []leaf) (out []leaf) {
 }
 
 // alike are the connections for which two translations do the same.
-func (s *space) alike(a, b *leaving) node {
+func (s *universe) alike(a, b *leaving) flowSet {
 	return s.and(s.same(&a.src, &b.src), s.and(s.same(&a.dst, &b.dst), s.same(&a.port, &b.port)))
 }
 
-func (s *space) same(a, b *view) node {
+func (s *universe) same(a, b *view) flowSet {
 	switch {
 	case *a == *b:
 		return all
@@ -174,5 +174,5 @@ func (s *space) same(a, b *view) node {
 		return s.lies(a, []Range{b.is}).must
 	}
 	// Both move each value by some distance; those of a shifted one are all within its range.
-	return pick(a.to.minus(a.from) == b.to.minus(b.from))
+	return allIf(a.to.minus(a.from) == b.to.minus(b.from))
 }

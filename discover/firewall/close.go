@@ -8,15 +8,6 @@ import (
 	"slices"
 )
 
-// Keep is connections that are approved: an edit must not close them.
-type Keep struct {
-	Name  string
-	In    string         // zone or interface
-	Src   []netip.Prefix // nil: any
-	Dst   netip.Prefix   // as the client sends it; not valid: any
-	Ports []Range        // nil: any
-}
-
 // Candidate is an edit, and what it does.
 type Candidate struct {
 	Edit
@@ -100,7 +91,7 @@ func (e *Edit) line(a Action) *Rule {
 }
 
 func sources(list []netip.Prefix) Term {
-	return Term{Field: SrcAddr, Ranges: Merge(append(prefixes(list, true), Without(prefixes(list, false), []Range{AllIPv4()})...))}
+	return Term{Field: SrcAddr, Ranges: Merge(append(prefixRanges(list, true), Without(prefixRanges(list, false), []Range{AllIPv4()})...))}
 }
 
 // dropping is a chain whose rules have an object without a member; the same chain, where none uses it.
@@ -244,7 +235,7 @@ func (rs *Ruleset) edits(opening Flow, keep []Keep) (out []Edit) {
 					add(e)
 				}
 				e.Sources = nil
-				for _, m := range end.Rule.Match.members(seen) {
+				for _, m := range rs.dropped(end.Rule.Match, seen) {
 					e.Kind, e.Object, e.Member = DropMember, m.Object, m.Ranges[0]
 					add(e)
 				}
@@ -275,10 +266,10 @@ func (r *Rule) narrower(opening, seen Flow, keep []Keep) (out [][]netip.Prefix) 
 	for _, k := range keep {
 		for _, t := range r.Match {
 			if t.Field == DstAddr && !t.Not && k.Dst.IsValid() && place(t.Ranges, PrefixRange(k.Dst)) == no && place([]Range{PrefixRange(k.Dst)}, opening.Dst) == no {
-				k.Src = nil // it is about something else
+				k.Sources = nil // it is about something else
 			}
 		}
-		for _, p := range k.Src {
+		for _, p := range k.Sources {
 			approved = append(approved, PrefixRange(p))
 		}
 	}
@@ -312,9 +303,9 @@ func (r *Rule) narrower(opening, seen Flow, keep []Keep) (out [][]netip.Prefix) 
 	return out
 }
 
-// members lists the members of objects by which a match holds for a connection: the range as the rule has it, and the
-// single value in it. Which of them the device has as a member is not known: ranges that touch are joined.
-func (m Match) members(f Flow) (out []Term) {
+// dropped lists the members of objects by which a match holds for a connection. Where the export does not tell what an
+// object holds, those are the range as the rule has it, and the single value in it: ranges that touch are joined.
+func (rs *Ruleset) dropped(m Match, f Flow) (out []Term) {
 	for _, t := range m {
 		v := Range{}
 		switch t.Field {
@@ -326,13 +317,26 @@ func (m Match) members(f Flow) (out []Term) {
 			v = f.DstPort
 		case AnyOf:
 			for _, m := range t.Any {
-				out = append(out, m.members(f)...)
+				out = append(out, rs.dropped(m, f)...)
 			}
 			continue
 		default:
 			continue
 		}
 		if t.Object == "" || t.Not {
+			continue
+		}
+		if told := rs.members[t.Object]; len(told) > 0 {
+			var list []Range
+			for r := range told {
+				if r.holds(v.First) && r.holds(v.Last) {
+					list = append(list, r)
+				}
+			}
+			slices.SortFunc(list, func(a, b Range) int { return cmp.Or(a.First.Compare(b.First), a.Last.Compare(b.Last)) })
+			for _, r := range list {
+				out = append(out, Term{Object: t.Object, Ranges: []Range{r}})
+			}
 			continue
 		}
 		for _, r := range t.Ranges {
@@ -373,7 +377,7 @@ func (rs *Ruleset) prove(e Edit, opening Flow, keep []Keep) (*Proof, error) {
 	q := Query{Ports: AllPorts(), Most: 10}
 	zones := q.zones(rs)
 	for _, k := range keep {
-		zones = append(zones, k.In)
+		zones = append(zones, k.zone(&opening))
 	}
 	zones = append(zones, opening.In)
 	slices.Sort(zones)
@@ -384,7 +388,7 @@ func (rs *Ruleset) prove(e Edit, opening Flow, keep []Keep) (*Proof, error) {
 	for _, four := range []bool{true, false} {
 		s := newSpace(&q, four, mostNodes)
 		whole := s.domain
-		closed, opened, moved := byZone{space: s, zones: zones}, byZone{space: s, zones: zones}, byZone{space: s, zones: zones}
+		closed, opened, moved := byZone{universe: s, zones: zones}, byZone{universe: s, zones: zones}, byZone{universe: s, zones: zones}
 		for _, zone := range zones {
 			in := rs.places(zone)
 			s.domain = whole
@@ -408,7 +412,7 @@ func (rs *Ruleset) prove(e Edit, opening Flow, keep []Keep) (*Proof, error) {
 			d := s.difference(was.bounds, is.bounds)
 			less := s.or(d[2], d[3])
 			for _, k := range keep {
-				if k.In != zone || p.KeepBroken != nil {
+				if k.zone(&opening) != zone || p.KeepBroken != nil {
 					continue
 				}
 				if broken := s.and(less, s.approved(&k)); broken != none {
@@ -457,7 +461,7 @@ func (rs *Ruleset) prove(e Edit, opening Flow, keep []Keep) (*Proof, error) {
 }
 
 // flow is the set of a flow's connections.
-func (s *space) flow(f *Flow) node {
+func (s *universe) flow(f *Flow) flowSet {
 	if (family(f.Src) == AllIPv4()) != s.four {
 		return none
 	}
@@ -468,14 +472,17 @@ func (s *space) flow(f *Flow) node {
 	return set
 }
 
+// zone is where approved connections enter.
+func (k *Keep) zone(opening *Flow) string { return cmp.Or(k.In, opening.In) }
+
 // approved is the set of connections that are to be kept.
-func (s *space) approved(k *Keep) node {
+func (s *universe) approved(k *Keep) flowSet {
 	set := all
-	if k.Src != nil {
-		set = s.and(set, s.values(SrcAddr, prefixes(k.Src, s.four)))
+	if k.Sources != nil {
+		set = s.and(set, s.values(SrcAddr, prefixRanges(k.Sources, s.four)))
 	}
 	if k.Dst.IsValid() {
-		set = s.and(set, s.values(DstAddr, prefixes([]netip.Prefix{k.Dst}, s.four)))
+		set = s.and(set, s.values(DstAddr, prefixRanges([]netip.Prefix{k.Dst}, s.four)))
 	}
 	if k.Ports != nil {
 		set = s.and(set, s.values(DstPort, Merge(k.Ports)))
@@ -484,7 +491,7 @@ func (s *space) approved(k *Keep) node {
 }
 
 // witness is one connection of a set that is not empty.
-func (s *space) witness(set node, zone string) (Flow, error) {
+func (s *universe) witness(set flowSet, zone string) (Flow, error) {
 	list, _, err := s.boxes(set, []string{zone}, 1)
 	if err != nil {
 		return Flow{}, err

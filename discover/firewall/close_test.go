@@ -13,7 +13,7 @@ func (d *dice) approval() (out []Keep) {
 	for i := range d.IntN(3) {
 		k := Keep{Name: fmt.Sprint("approval ", i), In: pickOne(d, "eth0", "eth1", "inside")}
 		if d.one(2) {
-			k.Src = append(k.Src, netip.PrefixFrom(d.addr(d.IntN(8)), d.addr(0).BitLen()-d.IntN(3)).Masked())
+			k.Sources = append(k.Sources, netip.PrefixFrom(d.addr(d.IntN(8)), d.addr(0).BitLen()-d.IntN(3)).Masked())
 		}
 		if d.one(2) {
 			k.Dst = netip.PrefixFrom(d.addr(d.IntN(8)), d.addr(0).BitLen()-d.IntN(3)).Masked()
@@ -28,7 +28,7 @@ func (d *dice) approval() (out []Keep) {
 
 func (k *Keep) holds(f Flow) bool {
 	in := func(p netip.Prefix) bool { return p.Contains(f.Src.First.Addr()) }
-	return k.In == f.In && (k.Src == nil || slices.ContainsFunc(k.Src, in)) &&
+	return k.In == f.In && (k.Sources == nil || slices.ContainsFunc(k.Sources, in)) &&
 		(!k.Dst.IsValid() || k.Dst.Contains(f.Dst.First.Addr())) && (k.Ports == nil || place(k.Ports, f.DstPort) == yes)
 }
 
@@ -49,7 +49,7 @@ func (d *dice) objects(rs *Ruleset) {
 func TestProofsOfEdits(t *testing.T) {
 	var kinds [StopNAT + 1]int
 	closes, clean, broken := 0, 0, 0
-	for seed := range uint64(models(t, 200)) {
+	for seed := range uint64(models(t, 100)) {
 		d := roll(seed)
 		rs := d.ruleset()
 		d.objects(rs)
@@ -188,8 +188,8 @@ func TestCloseAPortForward(t *testing.T) {
 	opening := NewFlow("wan", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("198.51.100.25:25"))
 	opening.SrcPort = Ports(0, 65535)
 	keep := []Keep{
-		{Name: "the partner", In: "wan", Src: []netip.Prefix{netip.MustParsePrefix("203.0.113.64/26")}, Dst: netip.MustParsePrefix("198.51.100.25/32"), Ports: []Range{Ports(25, 25)}},
-		{Name: "inside", In: "lan", Src: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, Dst: netip.MustParsePrefix("10.0.0.25/32")},
+		{Name: "the partner", In: "wan", Sources: []netip.Prefix{netip.MustParsePrefix("203.0.113.64/26")}, Dst: netip.MustParsePrefix("198.51.100.25/32"), Ports: []Range{Ports(25, 25)}},
+		{Name: "inside", In: "lan", Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, Dst: netip.MustParsePrefix("10.0.0.25/32")},
 	}
 	got, err := rs.Close(opening, keep)
 	if err != nil {

@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 )
@@ -50,6 +51,9 @@ type Decision struct {
 	Leaves Flow
 	// Out lists the interfaces that it may leave by; empty: not known.
 	Out []string
+	// Carries: the device knows the way: it is itself the end, translates the destination, or has a route on. Elsewhere: it
+	// knows where networks lie, and the connection goes to none of them, or back where it came from.
+	Carries, Elsewhere bool
 }
 
 // Hop is one step that decided something.
@@ -73,8 +77,20 @@ type End struct {
 // Decide follows a connection through the device: its first packet, and where steps are not stateful the answer and what
 // follows as well.
 func (rs *Ruleset) Decide(f Flow) Decision {
-	d := rs.decider()
-	c := connection{orig: f, now: f, in: rs.places(f.In), untold: true}
+	return rs.Decider().Decide(f)
+}
+
+// Decide follows a connection through the device.
+func (d *Decider) Decide(f Flow) Decision {
+	return (&decider{Decider: d, budget: 1 << 22}).decide(f)
+}
+
+func (d *decider) decide(f Flow) Decision {
+	rs := d.rs
+	c := connection{orig: f, now: f, in: d.places(f.In), untold: true}
+	if d.asksOrigOut {
+		c.origOut = d.behind(f.Dst)
+	}
 	got := d.run(0, c)
 	got.Device = rs.Device
 	slices.Sort(got.Words)
@@ -82,42 +98,26 @@ func (rs *Ruleset) Decide(f Flow) Decision {
 	return got
 }
 
-func (rs *Ruleset) decider() *decider {
-	d := &decider{rs: rs, budget: 1 << 22}
-	for i := range rs.Steps {
-		switch rs.Steps[i].Kind {
-		case DNAT:
-			d.behindDNAT = i + 1
-		case SNAT:
-			if d.firstSNAT == 0 {
-				d.firstSNAT = i + 1
-			}
-		}
-		if h := rs.Steps[i].Hook; h == Input || h == Forward {
-			d.hooked = true
-		}
-	}
-	return d
-}
-
 // decider follows one connection.
 type decider struct {
-	rs         *Ruleset
-	behindDNAT int // index of the step behind the last DNAT step
-	firstSNAT  int // index of the first SNAT step, plus 1; 0: none
-	hooked     bool
-	budget     int // rules that may still be looked at: jumps can multiply them without end
-	forks      int
+	*Decider
+	budget int // rules that may still be looked at: jumps can multiply them without end
+	forks  int
+	every  bool // hops are kept of every packet, not of the first and those that are lost alone
 }
 
 // connection is the state of a connection between two steps.
 type connection struct {
 	orig, now  Flow // as it came, and as it is
 	in, out    places
-	untold     bool // out and local are not told yet
+	origOut    places // where the original destination lies
+	untold     bool   // out and local are not told yet
 	local      truth
-	translated uint8
-	dnat, snat bool // a step of the kind has decided
+	carries    bool  // it has a route on
+	elsewhere  bool  // as Decision has it
+	translated uint8 // bits of Translated that are set
+	perhaps    uint8 // and that may be: it became one of several, which may be what it was
+	dnat, snat bool  // a step of the kind has decided
 	pass       bool
 	hops       []Hop
 	words      []string
@@ -129,7 +129,7 @@ func (d *decider) run(at int, c connection) Decision {
 	for ; at < len(d.rs.Steps); at++ {
 		if c.untold && at >= d.behindDNAT {
 			c.untold = false
-			d.rs.route(&c)
+			d.route(&c)
 			if d.hooked && c.local == maybe {
 				through, local := c, c
 				through.local, local.local = no, yes
@@ -138,7 +138,8 @@ func (d *decider) run(at int, c connection) Decision {
 			}
 		}
 		step := &d.rs.Steps[at]
-		if !d.meets(step, &c, First) || c.dnat && step.Kind == DNAT || c.snat && step.Kind == SNAT || c.pass && step.Kind == Filter {
+		if !d.meets(step, &c, First) || c.dnat && step.Kind == DNAT || c.snat && step.Kind == SNAT ||
+			c.pass && step.Kind == Filter && step.Hook != Forward {
 			continue
 		}
 		p := d.packet(step, at, &c, First)
@@ -157,12 +158,12 @@ func (d *decider) run(at int, c connection) Decision {
 			}
 			continue
 		}
-		if stop := c.filtered(step, First, ends, words); stop {
+		if stop := d.filtered(&c, step, First, ends, words); stop {
 			return d.end(c, Denied)
 		}
 	}
 	if c.untold {
-		d.rs.route(&c)
+		d.route(&c)
 	}
 	for _, phase := range []uint8{Answer, Later, LaterAnswer} {
 		if d.follow(&c, phase) {
@@ -179,7 +180,7 @@ func (d *decider) run(at int, c connection) Decision {
 func (d *decider) follow(c *connection, phase uint8) (stop bool) {
 	for at := range d.rs.Steps {
 		step := &d.rs.Steps[at]
-		if step.Kind != Filter || step.Stateful || c.pass || !d.meets(step, c, phase) {
+		if step.Kind != Filter || step.Stateful || c.pass && step.Hook != Forward || !d.meets(step, c, phase) {
 			continue
 		}
 		p := d.packet(step, at, c, phase)
@@ -192,7 +193,7 @@ func (d *decider) follow(c *connection, phase uint8) (stop bool) {
 			words = append(words, step.When.words(p)...)
 			ends = append(ends, End{Action: Accept})
 		}
-		if c.filtered(step, phase, ends, words) {
+		if d.filtered(c, step, phase, ends, words) {
 			return true
 		}
 	}
@@ -200,7 +201,7 @@ func (d *decider) follow(c *connection, phase uint8) (stop bool) {
 }
 
 // filtered books what a filter step did. It reports whether the packet is surely lost.
-func (c *connection) filtered(step *Step, phase uint8, ends []End, words []string) (stop bool) {
+func (d *decider) filtered(c *connection, step *Step, phase uint8, ends []End, words []string) (stop bool) {
 	lets, stops, unsure := false, false, false
 	for _, e := range ends {
 		switch e.Action {
@@ -212,7 +213,7 @@ func (c *connection) filtered(step *Step, phase uint8, ends []End, words []strin
 			lets = true
 		}
 	}
-	if phase == First || stops || unsure {
+	if phase == First || stops || unsure || d.every {
 		c.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: ends, Packet: phase})
 	}
 	if stops && (lets || unsure) || unsure {
@@ -275,7 +276,6 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 	if step.Kind == SNAT {
 		addr, port, bit, own = &c.now.Src, &c.now.SrcPort, 2, c.out
 	}
-	c.translated |= bit
 	from := c.now
 	if len(to.Ports) > 0 {
 		*port = become(*port, to.Ports, to.FromPorts, to.Map)
@@ -306,16 +306,41 @@ func (d *decider) translated(at int, c connection, e End) []connection {
 			w.now.Src = t
 		}
 		w.hops = append(slices.Clip(c.hops), Hop{Step: step, Ends: []End{e}, Packet: First, From: from, To: w.now})
+		was, is := [2]Range{from.Dst, from.DstPort}, [2]Range{w.now.Dst, w.now.DstPort}
+		if step.Kind == SNAT {
+			was, is = [2]Range{from.Src, from.SrcPort}, [2]Range{w.now.Src, w.now.SrcPort}
+		}
+		switch differ(was[:], is[:]) {
+		case yes:
+			w.translated |= bit
+		case maybe:
+			w.perhaps |= bit
+		}
 		if e.Rule.Pass {
 			w.pass = true
 		}
 		if to.Interface && step.Kind == DNAT {
-			d.rs.route(&w)
+			d.route(&w)
 			w.local = yes
 		}
 		out = append(out, w)
 	}
 	return out
+}
+
+// differ says whether values are others than they were. What stays is the same range.
+func differ(was, is []Range) truth {
+	t := no
+	for i := range was {
+		switch {
+		case was[i] == is[i]:
+		case was[i].Last.less(is[i].First) || is[i].Last.less(was[i].First):
+			return yes
+		default:
+			t = maybe
+		}
+	}
+	return t
 }
 
 // become is what a range of values becomes. In a map each value keeps its place; else any of to may come of it, as one
@@ -339,18 +364,18 @@ func family(r Range) Range {
 	return AllIPv6()
 }
 
-// either joins what may happen.
+// either joins what may happen: its answer holds for each of the ways, or for each that is not denied.
 func (d *decider) either(words []string, all ...Decision) Decision {
-	best := 0
 	same := true
 	for i := range all {
-		if all[i].Verdict > all[best].Verdict {
-			best = i
-		}
 		same = same && all[i].Verdict == all[0].Verdict
 	}
-	out := all[best]
-	if same && out.Verdict != Possibly {
+	ways := all
+	if !same {
+		ways = slices.DeleteFunc(slices.Clone(all), func(w Decision) bool { return w.Verdict == Denied })
+	}
+	out := d.joined(ways)
+	if same && all[0].Verdict != Possibly {
 		return out
 	}
 	out.Verdict = Possibly
@@ -361,7 +386,85 @@ func (d *decider) either(words []string, all ...Decision) Decision {
 	return out
 }
 
+// joined is what several ways have in common, with all lines that decide in one of them. A step that not each way meets
+// has an end that is no line.
+func (d *decider) joined(ways []Decision) Decision {
+	out := ways[0]
+	out.Hops = slices.Clone(out.Hops)
+	at := func(list []Hop, h Hop) int {
+		return slices.IndexFunc(list, func(o Hop) bool { return o.Step == h.Step && o.Packet == h.Packet })
+	}
+	for i := range out.Hops {
+		out.Hops[i].Ends = slices.Clip(out.Hops[i].Ends)
+	}
+	for _, w := range ways[1:] {
+		out.Local = out.Local && w.Local
+		out.Leaves = out.Leaves.hull(w.Leaves)
+		if len(out.Out) == 0 || len(w.Out) == 0 {
+			out.Out = nil
+		} else {
+			out.Out = append(slices.Clip(out.Out), w.Out...)
+			slices.Sort(out.Out)
+			out.Out = slices.Compact(out.Out)
+		}
+		for i := range out.Hops {
+			if h := &out.Hops[i]; at(w.Hops, *h) < 0 {
+				h.add(End{Action: Accept})
+			}
+		}
+		for _, h := range w.Hops {
+			i := at(out.Hops, h)
+			if i < 0 {
+				h.Ends = slices.Clip(h.Ends)
+				h.add(End{Action: Accept})
+				out.Hops = append(out.Hops, h)
+				continue
+			}
+			o := &out.Hops[i]
+			for _, e := range h.Ends {
+				o.add(e)
+			}
+			o.From, o.To = o.From.hull(h.From), o.To.hull(h.To)
+		}
+	}
+	place := func(h Hop) int {
+		for i := range d.rs.Steps {
+			if &d.rs.Steps[i] == h.Step {
+				return i
+			}
+		}
+		return 0
+	}
+	slices.SortStableFunc(out.Hops, func(a, b Hop) int { return cmp.Or(cmp.Compare(a.Packet, b.Packet), place(a)-place(b)) })
+	return out
+}
+
+func (h *Hop) add(e End) {
+	if !slices.Contains(h.Ends, e) {
+		h.Ends = append(h.Ends, e)
+	}
+}
+
+// hull is what holds both flows.
+func (f Flow) hull(g Flow) Flow {
+	f.Src, f.Dst, f.SrcPort, f.DstPort = f.Src.hull(g.Src), f.Dst.hull(g.Dst), f.SrcPort.hull(g.SrcPort), f.DstPort.hull(g.DstPort)
+	return f
+}
+
+func (r Range) hull(s Range) Range {
+	if s.First.less(r.First) {
+		r.First = s.First
+	}
+	if r.Last.less(s.Last) {
+		r.Last = s.Last
+	}
+	return r
+}
+
 func (d *decider) end(c connection, v Verdict) Decision {
+	if c.untold {
+		d.route(&c)
+	}
 	out := Decision{Verdict: v, Hops: c.hops, Local: c.local == yes, Leaves: c.now}
 	out.Leaves.In = ""
 	if v == Possibly {
@@ -370,11 +473,13 @@ func (d *decider) end(c connection, v Verdict) Decision {
 	for _, p := range c.out {
 		out.Out = append(out.Out, p[0])
 	}
+	out.Carries = out.Local || c.dnat || c.carries
+	out.Elsewhere = !out.Carries && c.elsewhere
 	return out
 }
 
 // meets reports whether a packet of a phase passes the hook of a step.
-func (d *decider) meets(step *Step, c *connection, phase uint8) bool {
+func (d *Decider) meets(step *Step, c *connection, phase uint8) bool {
 	local := c.local == yes
 	switch step.Hook {
 	case Prerouting:
@@ -386,14 +491,17 @@ func (d *decider) meets(step *Step, c *connection, phase uint8) bool {
 	case Output:
 		return local && phase&(Answer|LaterAnswer) != 0
 	case Postrouting:
-		return !local || phase&(Answer|LaterAnswer) != 0 || step.Kind == SNAT
+		return !local || phase&(Answer|LaterAnswer) != 0
 	}
 	return true
 }
 
 // packet is how a step sees a packet of the connection.
 func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet {
-	p := &packet{phase: phase, in: c.in, out: c.out, translated: c.translated}
+	p := &packet{phase: phase, in: c.in, out: c.out, origOut: c.origOut, translated: c.translated, perhaps: c.perhaps}
+	if step.OwnOut && c.local == yes {
+		p.out = d.behind(c.now.Dst)
+	}
 	p.numbers[Proto], p.numbers[Family] = Single(Number(6)), Single(Number(6))
 	if v4 := AllIPv4(); v4.holds(c.orig.Src.First) && v4.holds(c.orig.Src.Last) {
 		p.numbers[Family] = Single(Number(4))
@@ -415,7 +523,16 @@ func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet
 		}
 	}
 	p.numbers[SrcAddr], p.numbers[DstAddr], p.numbers[SrcPort], p.numbers[DstPort] = h.Src, h.Dst, h.SrcPort, h.DstPort
-	p.srcLocal, p.dstLocal = d.rs.owns(h.Src), d.rs.owns(h.Dst)
+	p.srcLocal, p.dstLocal = d.owns(h.Src), d.owns(h.Dst)
+	switch {
+	case step.Hook == Input || step.Hook == Prerouting && step.Kind == Filter: // it leaves by nothing, or nobody knows yet by what
+		p.out = places{{""}}
+	case step.Hook == Output || step.Hook == Postrouting && c.local == yes: // it came in by nothing
+		p.in = places{{""}}
+	}
+	if step.Hook == Output && c.now.Src != c.orig.Src {
+		p.out = d.answers(c.now.Src)
+	}
 	return p
 }
 
@@ -434,7 +551,7 @@ func (d *decider) header(at int, c *connection, phase uint8) Flow {
 
 // original says which end of a connection a step sees as the client sent it, in the packets behind the first: translations
 // are done where the first packet had them done, and undone at the same places on the way back.
-func (d *decider) original(at int, phase uint8) (src, dst bool) {
+func (d *Decider) original(at int, phase uint8) (src, dst bool) {
 	back := phase&(Answer|LaterAnswer) != 0
 	early, beforeSNAT := at < d.behindDNAT, d.firstSNAT == 0 || at < d.firstSNAT
 	switch {
@@ -510,7 +627,7 @@ func (w *walk) chain(c *Chain, from []*Chain) truth {
 		}
 		return maybe
 	}
-	for _, r := range c.Rules {
+	for r := range w.rules(c, w.p) {
 		t := w.matched(r)
 		if t == no || r.Action == Continue {
 			continue
@@ -551,7 +668,7 @@ func (w *walk) chain(c *Chain, from []*Chain) truth {
 // last goes through the one chain of a step whose last match decides.
 func (w *walk) last(c *Chain) {
 	candidates := []End{{c, nil, c.Policy}}
-	for _, r := range c.Rules {
+	for r := range w.rules(c, w.p) {
 		t := w.matched(r)
 		if t == no || r.Action == Continue {
 			continue

@@ -27,3 +27,12 @@ type Edit struct {
 	Object string
 	Member Range
 }
+
+// Keep is connections that are approved: an edit must let them pass.
+type Keep struct {
+	Name    string // as a reader knows it
+	In      string // zone that they enter by; empty: the opening's
+	Sources []netip.Prefix
+	Dst     netip.Prefix
+	Ports   []Range // nil: all
+}

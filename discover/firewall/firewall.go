@@ -21,6 +21,7 @@ type Ruleset struct {
 	Language   string // name of the rule language: nftables, iptables, pfsense, …
 	Files      []File
 	Interfaces []Interface
+	Others     bool // the device may have interfaces that are not in Interfaces: the export names those of its rules alone
 	Routes     []Route
 	Own        []netip.Addr // addresses of the device itself, beside those of its interfaces
 	Steps      []Step       // in the order that a packet meets them
@@ -28,7 +29,12 @@ type Ruleset struct {
 	Notes      []Note // what was not understood, and is left out of the rules
 	// Exported is when the export was made, as far as known; counters are of that time.
 	Exported time.Time
+	// members are the device's own names of what an object holds, for an Edit that drops one of them.
+	members map[string]map[Range]member
 }
+
+// member is one member of an object. The group is the object, or one in it.
+type member struct{ group, name string }
 
 // File is one export that was read.
 type File struct {
@@ -95,6 +101,8 @@ type Step struct {
 	Chain string // where it begins
 	// Original: it sees destination address and port as they were before translation.
 	Original bool
+	// OwnOut: an address of the device itself lies behind the interface that has it, for Out.
+	OwnOut bool
 	// Stateful: it is asked about the first packet of a connection only; the others pass by the state that this one made.
 	Stateful bool
 	// LastMatch: the last rule that matches decides, not the first, unless the rule is Quick (pf).
@@ -145,7 +153,7 @@ type Rule struct {
 	Action   Action
 	Chain    string // of Jump and Goto
 	To       Translation
-	// Pass: a translation that lets the packet through by itself; no Filter step is asked (pf).
+	// Pass: a translation that lets the packet through by itself; no Filter step is asked but those of Forward (pf).
 	Pass bool
 	// Quick: in a LastMatch step, this rule decides at once.
 	Quick   bool
@@ -196,6 +204,7 @@ const (
 
 	In         // interface that it came in by, or one of its zones: Names
 	Out        // interface that it leaves by: Names
+	OrigOut    // interface that its original destination lies behind, or whose address that is: Names
 	Phase      // which packets of a connection: Bits
 	Translated // Bits: 1 the destination was translated, 2 the source was
 	SrcLocal   // the source is an address of the device (addrtype, fib)

@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -21,7 +22,9 @@ type packet struct {
 	phase      uint8 // one of First, Answer, Later, LaterAnswer
 	numbers    [numbers]Range
 	in, out    places
+	origOut    places
 	translated uint8
+	perhaps    uint8 // further bits of it that may be set
 	srcLocal   truth
 	dstLocal   truth
 }
@@ -86,10 +89,15 @@ func (t *Term) found(p *packet) truth {
 		return p.in.in(t.Names)
 	case Out:
 		return p.out.in(t.Names)
+	case OrigOut:
+		return p.origOut.in(t.Names)
 	case Phase:
 		return among(p.phase, t.Bits)
 	case Translated:
-		return among(p.translated, t.Bits)
+		if r := among(p.translated, t.Bits); r == yes || p.perhaps&t.Bits == 0 {
+			return r
+		}
+		return maybe
 	case SrcLocal:
 		return p.srcLocal
 	case DstLocal:
@@ -132,7 +140,7 @@ func (m Match) words(p *packet) (out []string) {
 		switch t.Field {
 		case In:
 			out = append(out, "where the connection enters the device")
-		case Out:
+		case Out, OrigOut:
 			out = append(out, "where the connection leaves the device")
 		case SrcPort:
 			out = append(out, "source port")
@@ -142,6 +150,8 @@ func (m Match) words(p *packet) (out []string) {
 			out = append(out, "destination address")
 		case DstPort, OrigDstPort:
 			out = append(out, "destination port")
+		case Translated:
+			out = append(out, "whether the translation changes anything")
 		case SrcLocal, DstLocal:
 			out = append(out, "the device's own addresses")
 		case AnyOf:
@@ -153,4 +163,39 @@ func (m Match) words(p *packet) (out []string) {
 		}
 	}
 	return out
+}
+
+var actions = [...]string{"continue", "accept", "drop", "reject", "jump", "goto", "return", "translate", "exempt", "uncertain"}
+
+func (a Action) String() string { return actions[a] }
+
+// AddrText writes a range of addresses for a reader; any, if it is all of a family.
+func AddrText(r Range) string {
+	switch {
+	case r.First == r.Last:
+		return r.First.Addr().String()
+	case r == AllIPv4(), r == AllIPv6():
+		return "any"
+	}
+	if p := r.Prefixes(); len(p) == 1 {
+		return p[0].String()
+	}
+	return r.First.Addr().String() + "-" + r.Last.Addr().String()
+}
+
+// PortText writes a range of ports for a reader.
+func PortText(r Range) string {
+	if r.First == r.Last {
+		return strconv.FormatUint(r.First.Lo, 10)
+	}
+	return strconv.FormatUint(r.First.Lo, 10) + "-" + strconv.FormatUint(r.Last.Lo, 10)
+}
+
+// Endpoint writes an address and port for a reader.
+func Endpoint(addr, port Range) string {
+	a := AddrText(addr)
+	if strings.Contains(a, ":") {
+		a = "[" + a + "]"
+	}
+	return a + ":" + PortText(port)
 }

@@ -53,23 +53,22 @@ func (rs *Ruleset) places(name string) (out places) {
 
 func (f *Interface) names() []string { return append([]string{f.Name}, f.Zones...) }
 
-// own lists the device's addresses, and whether any is known.
-func (rs *Ruleset) own() (own []Range, known bool) {
+// own lists the addresses of the device.
+func (rs *Ruleset) own() (out []Range) {
 	for _, a := range rs.Own {
-		own = append(own, One(a))
+		out = append(out, One(a))
 	}
 	for i := range rs.Interfaces {
 		for _, p := range rs.Interfaces[i].Addrs {
-			own = append(own, One(p.Addr()))
+			out = append(out, One(p.Addr()))
 		}
 	}
-	return own, len(own) > 0
+	return out
 }
 
 // owns says whether addresses are the device's own.
-func (rs *Ruleset) owns(r Range) truth {
-	own, known := rs.own()
-	for _, o := range own {
+func (d *Decider) owns(r Range) truth {
+	for _, o := range d.own {
 		if o == r {
 			return yes
 		}
@@ -77,7 +76,7 @@ func (rs *Ruleset) owns(r Range) truth {
 			return maybe
 		}
 	}
-	if !known {
+	if len(d.own) == 0 {
 		return maybe
 	}
 	return no
@@ -105,39 +104,122 @@ func (rs *Ruleset) addressOf(at places, all Range) []Range {
 }
 
 // route tells where a connection goes: to the device itself, or by which interfaces. Where no route tells, it is the
-// only place that it did not come from, or unknown.
-func (rs *Ruleset) route(c *connection) {
-	c.local = rs.owns(c.now.Dst)
+// only place that it did not come from, or unknown; with Others there is always another.
+func (d *Decider) route(c *connection) {
+	c.local = d.owns(c.now.Dst)
 	if c.local == yes {
 		return
 	}
-	var best *Route
-	for i := range rs.Routes {
-		r := PrefixRange(rs.Routes[i].Prefix)
-		if r.holds(c.now.Dst.First) && r.holds(c.now.Dst.Last) && (best == nil || rs.Routes[i].Prefix.Bits() > best.Prefix.Bits()) &&
-			family(r) == family(c.now.Dst) {
-			best = &rs.Routes[i]
-		}
-	}
-	if best != nil {
+	if best := d.best(c.now.Dst); best != nil {
 		if c.now.Dst.First == c.now.Dst.Last && c.local == maybe {
 			c.local = no
 		}
-		c.out = rs.places(best.Out)
+		c.out = d.leads(best, c.now.Dst)
+		c.elsewhere = samePlaces(c.out, c.in)
+		c.carries = !c.elsewhere
 		return
 	}
-	c.out = rs.others(c.in)
+	c.elsewhere = len(d.routes) > 0
+	c.out = nil
+	for i := range d.rs.Interfaces {
+		names := d.rs.Interfaces[i].names()
+		if !slices.ContainsFunc(c.in, func(in []string) bool { return in[0] == names[0] }) {
+			c.out = append(c.out, names)
+		}
+	}
+	if d.rs.Others {
+		c.out = append(c.out, []string{"another interface"})
+	}
 }
 
-// others are the interfaces that a packet may leave by if it came in by some.
-func (rs *Ruleset) others(in places) (out places) {
-	for i := range rs.Interfaces {
-		names := rs.Interfaces[i].names()
-		if !slices.ContainsFunc(in, func(in []string) bool { return in[0] == names[0] }) {
-			out = append(out, names)
+// leads are the interfaces that the best route of addresses leads to, and those that parts of them may lie behind.
+func (d *Decider) leads(best *way, dst Range) places {
+	out := d.places(best.out)
+	if dst.First == dst.Last || len(out) == 0 {
+		return out
+	}
+	for i := range d.routes {
+		if &d.routes[i] == best {
+			break
+		}
+		if r := d.routes[i].to; !r.Last.less(dst.First) && !dst.Last.less(r.First) {
+			part := d.places(d.routes[i].out)
+			if len(part) == 0 {
+				return nil
+			}
+			out = append(slices.Clip(out), part...)
 		}
 	}
 	return out
+}
+
+// behind are the interfaces that have an address, or that a route leads to it by; none: it is not known.
+func (d *Decider) behind(dst Range) places {
+	var own places
+	for i := range d.rs.Interfaces {
+		for _, p := range d.rs.Interfaces[i].Addrs {
+			switch o := One(p.Addr()); {
+			case o == dst:
+				return places{d.rs.Interfaces[i].names()}
+			case !dst.Last.less(o.First) && !o.Last.less(dst.First):
+				own = append(own, d.rs.Interfaces[i].names())
+			}
+		}
+	}
+	best := d.best(dst)
+	if best == nil {
+		return nil
+	}
+	out := d.leads(best, dst)
+	if len(out) == 0 {
+		return nil
+	}
+	return append(own, out...)
+}
+
+// best is the route of a destination, if one is told.
+func (d *Decider) best(dst Range) *way {
+	for i := range d.routes {
+		if r := d.routes[i].to; r.holds(dst.First) && r.holds(dst.Last) && family(r) == family(dst) {
+			return &d.routes[i]
+		}
+	}
+	return nil
+}
+
+// places are the interfaces that a name stands for.
+func (d *Decider) places(name string) places {
+	p, ok := d.names[name]
+	if !ok {
+		p = d.rs.places(name)
+		d.names[name] = p
+	}
+	return p
+}
+
+// answers are the interfaces that an answer of the device leaves by, to a client whose address is translated: it is
+// routed before that is undone.
+func (d *Decider) answers(dst Range) places {
+	if d.owns(dst) == yes {
+		return places{{"lo"}}
+	}
+	if best := d.best(dst); best != nil && d.owns(dst) == no {
+		return d.places(best.out)
+	}
+	return nil
+}
+
+// samePlaces reports whether packets leave by where they came in.
+func samePlaces(out, in places) bool {
+	if len(out) == 0 || len(out) != len(in) {
+		return false
+	}
+	for i := range out {
+		if out[i][0] != in[i][0] {
+			return false
+		}
+	}
+	return true
 }
 
 // Connected adds a route for each network that an interface has an address in.

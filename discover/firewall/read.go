@@ -33,7 +33,21 @@ type language struct {
 }
 
 // languages are asked in this order: what is told by little comes last.
-var languages = []language{}
+var languages = []language{
+	{"aws", awsExport, isAWS, readAWS, editAWS},
+	{"azure", azureExport, isAzure, readAzure, editAzure},
+	{"gcp", gcpExport, isGCP, readGCP, editGCP},
+	{name: "panos", export: panosExport, is: isPANOS, read: readPANOS, edit: editPANOS},
+	iptables,
+	pfsense,
+	opnsense,
+	{name: "fortigate", export: fortiExport, is: isFortigate, read: readFortigate, edit: editFortigate},
+	{name: "vyos", export: vyosExport, is: isVyOS, read: readVyOS, edit: editVyOS},
+	asaLanguage,
+	iosLanguage,
+	{name: "panos", export: panosExport, is: isPANOS, read: readPANOS, edit: editPANOS},
+	{name: "csv", export: csvExport, is: isCSV, read: readCSV, edit: editCSV},
+}
 
 const (
 	maxExport = 256 << 20 // larger exports are refused
@@ -115,9 +129,9 @@ func notAnExport(name string, start []byte) error {
 	}
 	var known []string
 	for _, l := range languages {
-		known = append(known, l.name+" ("+l.export+")")
+		known = append(known, l.name)
 	}
-	return fmt.Errorf("%s:1: is no rule export that is known; export one of: %s", name, strings.Join(known, "; "))
+	return fmt.Errorf("%s:1: is no rule export that is known; relaysweep rules check --languages tells what to export from each of: %s", name, strings.Join(known, ", "))
 }
 
 // Read reads the exports of one device: all in one language.
@@ -183,15 +197,20 @@ func first(texts ...string) string {
 	return texts[i]
 }
 
-// secret finds words behind which exports have what must not be shown.
-var secret = regexp.MustCompile(`(?i)((?:pass(?:word|wd|phrase)?|secret|psk(?:secret)?|community|(?:private|shared|auth|api|pre-shared)[-_ ]?key|key-string|token|authkey|privkey)["']?\s*[:=>]?\s*)("[^"]*"|'[^']*'|[^\s"'<,;}]+)`)
+// secret finds words behind which exports have what must not be shown. A bare "pass" is an action too: "pass in".
+var secret = regexp.MustCompile(`(?i)((?:(?:pass(?:word|wd|phrase)|secret|psk(?:secret)?|community|(?:private|shared|auth|api|pre-shared)[-_ ]?key|key-string|token|authkey|privkey)["']?\s*[:=>]?|\bpass["']?\s*[:=])\s*)("[^"]*"|'[^']*'|[^\s"'<,;}]+)`)
+
+// secretRoots is in every text that secret matches: to look for them is quicker.
+var secretRoots = []string{"pass", "secret", "psk", "community", "key", "token"}
 
 // clean cuts a text and takes secrets out of it. Control bytes are escaped where the text is shown.
 func clean(s string, most int) string {
 	if len(s) > 4*most {
 		s = s[:4*most]
 	}
-	s = secret.ReplaceAllString(s, "${1}…")
+	if lower := strings.ToLower(s); slices.ContainsFunc(secretRoots, func(root string) bool { return strings.Contains(lower, root) }) {
+		s = secret.ReplaceAllString(s, "${1}…")
+	}
 	s = strings.ToValidUTF8(s, "\ufffd")
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
@@ -201,7 +220,7 @@ func clean(s string, most int) string {
 
 var (
 	ownerForm  = regexp.MustCompile(`(?i)(?:\b(?:owner|contact)|担当(?:者|課)?|所管(?:課)?)\s*[:=：]\s*([^\s,;|、。]+)`)
-	ticketForm = regexp.MustCompile(`(?:\b(?i:ticket|change|case|ref|req)\s*[:=#]?\s*#?([A-Za-z]{0,10}-?\d{2,12})\b|\b([A-Z]{2,10}-\d{1,10}|(?:CHG|INC|REQ|RITM|TASK|CR)\d{3,12})\b|#(\d{2,12})\b)`)
+	ticketForm = regexp.MustCompile(`(?:\b([A-Z]{2,10}-\d{1,10}|(?:CHG|INC|REQ|RITM|TASK|CR)\d{3,12})\b|\b(?i:ticket|change|case|ref|req)\s*[:=#]?\s*#?([A-Za-z]{0,10}-?\d{2,12})\b|#(\d{2,12})\b)`)
 )
 
 // signed finds owner and ticket in a comment: "owner: netops@org.example CHG0012345".

@@ -30,7 +30,7 @@ type watched struct {
 }
 
 // step looks at the rules of a step that some connections come to.
-func (w *watch) step(st *stroll, set node) {
+func (w *watch) step(st *stroll, set flowSet) {
 	if c := st.rs.Chains[st.step.Chain]; c != nil {
 		w.visit(st, c, set, set, nil, nil)
 	}
@@ -38,7 +38,7 @@ func (w *watch) step(st *stroll, set node) {
 
 // visit looks at the rules of a chain. reach may come to it, and wish would if no line before had decided. path is the
 // jumps that led there from the step's first chain.
-func (w *watch) visit(st *stroll, c *Chain, reach, wish node, from []*Chain, path []*Rule) {
+func (w *watch) visit(st *stroll, c *Chain, reach, wish flowSet, from []*Chain, path []*Rule) {
 	if c == nil || wish == none || slices.Contains(from, c) || len(from) > 64 || st.full {
 		return
 	}
@@ -48,7 +48,7 @@ func (w *watch) visit(st *stroll, c *Chain, reach, wish node, from []*Chain, pat
 	ask.marks, ask.wanted = make(map[int32]bool), make(map[int32]bool)
 	type here struct {
 		*Rule
-		wish node
+		wish flowSet
 		id   int32
 	}
 	var rules []here
@@ -97,7 +97,7 @@ func (w *stroll) jumps(r *Rule) bool {
 
 // cover follows the connections of a rule through a chain, by jumps that lead to the rule, and books which lines
 // surely decide about them.
-func (w *watch) cover(st *stroll, is *watched, c *Chain, path []*Rule, set node) {
+func (w *watch) cover(st *stroll, is *watched, c *Chain, path []*Rule, set flowSet) {
 	for _, r := range st.order(c) {
 		if set == none || r == is.Rule && len(path) == 0 {
 			return
@@ -112,7 +112,7 @@ func (w *watch) cover(st *stroll, is *watched, c *Chain, path []*Rule, set node)
 }
 
 // past is what of a set goes on behind a rule that is not on the path.
-func (w *watch) past(st *stroll, is *watched, c *Chain, r *Rule, m bounds, set node, from []*Chain) node {
+func (w *watch) past(st *stroll, is *watched, c *Chain, r *Rule, m bounds, set flowSet, from []*Chain) flowSet {
 	sure := st.and(set, m.must)
 	if sure == none {
 		return set

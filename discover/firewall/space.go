@@ -53,19 +53,19 @@ const (
 	mostParts = 1 << 16 // ranges of one field of a set that is listed
 )
 
-// space is where sets of connections of one family lie, as their clients send them. Ports come first: few are asked for.
-type space struct {
+// universe is where sets of connections of one family lie, as their clients send them. Ports come first: few are asked for.
+type universe struct {
 	*bdd
 	four   bool
 	fields [numbers]bitfield // of SrcAddr to DstPort
-	domain node              // what the query is about
-	ports  node              // the ports of it
-	terms  map[sighted]node
+	domain flowSet           // what the query is about
+	ports  flowSet           // the ports of it
+	terms  map[sighted]flowSet
 	rules  map[*Rule]bounds // what rules match of connections as they were sent, where nothing else counts
 }
 
-func newSpace(q *Query, four bool, most int) *space {
-	s := &space{four: four, terms: make(map[sighted]node), rules: make(map[*Rule]bounds)}
+func newSpace(q *Query, four bool, most int) *universe {
+	s := &universe{four: four, terms: make(map[sighted]flowSet), rules: make(map[*Rule]bounds)}
 	addr := bitfield{at: 16, width: 128}
 	if four {
 		addr.width, addr.base = 32, AllIPv4().First
@@ -83,14 +83,14 @@ func newSpace(q *Query, four bool, most int) *space {
 			s.domain = s.without(s.domain, s.values(field, []Range{AllIPv4()}))
 		}
 		if list != nil {
-			s.domain = s.and(s.domain, s.values(field, prefixes(list, four)))
+			s.domain = s.and(s.domain, s.values(field, prefixRanges(list, four)))
 		}
 	}
 	return s
 }
 
-// prefixes are the ranges of the prefixes of one family.
-func prefixes(list []netip.Prefix, four bool) []Range {
+// prefixRanges are the ranges of the prefixes of one family.
+func prefixRanges(list []netip.Prefix, four bool) []Range {
 	var out []Range
 	for _, p := range list {
 		if p.Addr().Is4() == four {
@@ -100,14 +100,14 @@ func prefixes(list []netip.Prefix, four bool) []Range {
 	return Merge(out)
 }
 
-func (s *space) values(f Field, list []Range) node { return s.in(s.fields[f], list) }
+func (s *universe) values(f Field, list []Range) flowSet { return s.in(s.fields[f], list) }
 
 // bounds are all connections, or none, as a truth that is the same for all of them.
 func (t truth) bounds() bounds {
-	return bounds{must: pick(t == yes), may: pick(t != no)}
+	return bounds{must: allIf(t == yes), may: allIf(t != no)}
 }
 
-func pick(b bool) node {
+func allIf(b bool) flowSet {
 	if b {
 		return all
 	}
@@ -115,7 +115,7 @@ func pick(b bool) node {
 }
 
 // bounds are the connections for which something surely holds, and for which it may.
-type bounds struct{ must, may node }
+type bounds struct{ must, may flowSet }
 
 // view is a number of a packet: a field of the connection as it was sent, or what a translation made of it.
 type view struct {
@@ -134,7 +134,7 @@ const (
 )
 
 // lies is the set of connections for which a view lies in merged ranges.
-func (s *space) lies(v *view, list []Range) bounds {
+func (s *universe) lies(v *view, list []Range) bounds {
 	switch v.kind {
 	case fixed:
 		return place(list, v.is).bounds()
@@ -166,20 +166,20 @@ func shift(list []Range, from, to Value, in Range) (out []Range) {
 
 // exit is where some connections enter or leave the device.
 type exit struct {
-	set    node
+	set    flowSet
 	places places
 }
 
 // branch is connections that went the same way so far: what connection is for one.
 type branch struct {
-	set        node
-	wide       node // more than set: what no filter was asked about. It is a simpler set
-	unsure     node // those that can at best be possibly permitted
+	set        flowSet
+	wide       flowSet // more than set: what no filter was asked about. It is a simpler set
+	unsure     flowSet // those that can at best be possibly permitted
 	now        [numbers]view
 	out        []exit // nil: not known
 	untold     bool
 	local      truth
-	translated uint8
+	translated [2]bounds // whether the destination was translated, and the source
 	dnat, snat bool
 	pass       bool
 }
@@ -189,20 +189,21 @@ type symbol struct {
 	phase      uint8
 	numbers    [numbers]view
 	in, out    []exit
-	translated uint8
+	origOut    []exit
+	translated [2]bounds
 }
 
-// symbolic follows all connections of a space that enter by one zone, as decider follows one.
+// symbolic follows all connections of a universe that enter by one zone, as decider follows one.
 type symbolic struct {
-	*space
-	*decider
+	*universe
+	*Decider
 	entering places
 	left     int // rules that may still be looked at
-	ways     int
+	branches int
 	watch    *watch // nil: nobody wants to know what single rules do
 	// touched, if not nil, are rules for which only region is asked: all connections that one of them may match.
 	touched map[*Rule]bool
-	region  node
+	region  flowSet
 	leaves  []leaf
 }
 
@@ -219,8 +220,8 @@ type sighted struct {
 }
 
 // through are the connections of the domain that a device surely, and may, let through.
-func (s *space) through(rs *Ruleset, in places, w *watch) (outcome, error) {
-	y := symbolic{space: s, decider: rs.decider(), entering: in, left: mostVisit, watch: w}
+func (s *universe) through(rs *Ruleset, in places, w *watch) (outcome, error) {
+	y := symbolic{universe: s, Decider: rs.Decider(), entering: in, left: mostVisit, watch: w}
 	got := y.run(0, s.sent())
 	if s.full {
 		return outcome{}, errTooMany
@@ -229,7 +230,7 @@ func (s *space) through(rs *Ruleset, in places, w *watch) (outcome, error) {
 }
 
 // rest makes room, between two zones: what was computed is forgotten but for some sets.
-func (s *space) rest(but ...*node) {
+func (s *universe) rest(but ...*flowSet) {
 	if len(s.nodes) < s.most/4 {
 		return
 	}
@@ -239,11 +240,11 @@ func (s *space) rest(but ...*node) {
 }
 
 // touching are the connections of the domain that may match one of some rules.
-func (s *space) touching(rs *Ruleset, in places, rules map[*Rule]bool) (node, error) {
+func (s *universe) touching(rs *Ruleset, in places, rules map[*Rule]bool) (flowSet, error) {
 	if len(rules) == 0 {
 		return none, nil
 	}
-	y := symbolic{space: s, decider: rs.decider(), entering: in, left: mostVisit, touched: rules}
+	y := symbolic{universe: s, Decider: rs.Decider(), entering: in, left: mostVisit, touched: rules}
 	y.run(0, s.sent())
 	if s.full {
 		return none, errTooMany
@@ -252,7 +253,7 @@ func (s *space) touching(rs *Ruleset, in places, rules map[*Rule]bool) (node, er
 }
 
 // sent are all connections of the domain, as they come.
-func (s *space) sent() branch {
+func (s *universe) sent() branch {
 	b := branch{set: s.domain, wide: s.domain, untold: true}
 	for f := range b.now {
 		b.now[f].field = Field(f)
@@ -281,7 +282,8 @@ func (s *symbolic) run(at int, b branch) bounds {
 			b = routed[0]
 		}
 		step := &s.rs.Steps[at]
-		if !s.meets(step, &connection{local: b.local}, First) || b.dnat && step.Kind == DNAT || b.snat && step.Kind == SNAT || b.pass && step.Kind == Filter {
+		if !s.meets(step, &connection{local: b.local}, First) || b.dnat && step.Kind == DNAT || b.snat && step.Kind == SNAT ||
+			b.pass && step.Kind == Filter && step.Hook != Forward {
 			continue
 		}
 		if step.Kind == Filter {
@@ -315,7 +317,7 @@ func (s *symbolic) finish(b branch) bounds {
 	for _, phase := range []uint8{Answer, Later, LaterAnswer} {
 		for at := range s.rs.Steps {
 			step := &s.rs.Steps[at]
-			if step.Kind != Filter || step.Stateful || b.pass || !s.meets(step, &connection{local: b.local}, phase) {
+			if step.Kind != Filter || step.Stateful || b.pass && step.Hook != Forward || !s.meets(step, &connection{local: b.local}, phase) {
 				continue
 			}
 			s.filter(at, &b, phase)
@@ -333,53 +335,29 @@ func (s *symbolic) routed(b branch) (out []branch) {
 	v := &b.now[DstAddr]
 	if v.kind == fixed {
 		c := connection{now: Flow{Dst: v.is}, in: s.entering}
-		s.rs.route(&c)
+		s.route(&c)
 		b.local = c.local
 		b.out = []exit{{all, c.out}}
 		return []branch{b}
 	}
-	own, known := s.rs.own()
-	rest := b.wide
-	take := func(wide node, local truth, exits []exit) {
+	take := func(wide flowSet, local truth, exits []exit) {
 		if set := s.and(wide, b.set); set != none {
 			r := b
 			r.set, r.unsure, r.wide, r.local, r.out = set, s.and(b.unsure, set), s.and(b.wide, wide), local, exits
 			out = append(out, r)
 		}
 	}
-	mine := s.lies(v, Merge(own)).must
+	mine := s.lies(v, Merge(s.own)).must
 	take(mine, yes, nil)
-	rest = s.without(rest, mine)
-
-	routes := slices.Clone(s.rs.Routes)
-	slices.SortStableFunc(routes, func(a, b Route) int { return b.Prefix.Bits() - a.Prefix.Bits() })
-	var names []string
-	byName := make(map[string]node)
-	for _, r := range routes {
-		p := PrefixRange(r.Prefix)
-		// An address has the routes of its family, and 0.0.0.0/0 in IPv6 has none of IPv4.
-		list := []Range{p}
-		if family(p) != AllIPv4() {
-			list = Without(list, []Range{AllIPv4()})
-		}
-		set := s.and(rest, s.lies(v, list).must)
-		if set == none {
-			continue
-		}
-		rest = s.without(rest, set)
-		if _, ok := byName[r.Out]; !ok {
-			names = append(names, r.Out)
-		}
-		byName[r.Out] = s.or(byName[r.Out], set)
-	}
-	var exits []exit
+	exits, rest := s.ways(v, s.without(b.wide, mine))
 	routed := none
-	for _, name := range names {
-		exits = append(exits, exit{byName[name], s.rs.places(name)})
-		routed = s.or(routed, byName[name])
+	for _, e := range exits {
+		routed = s.or(routed, e.set)
 	}
-	others := exit{rest, s.rs.others(s.entering)}
-	if known {
+	c := connection{in: s.entering, now: Flow{Dst: Range{top, top}}} // no route leads there
+	s.nowhere().route(&c)
+	others := exit{rest, c.out}
+	if len(s.own) > 0 {
 		take(s.or(routed, rest), no, append(exits, others))
 	} else {
 		take(routed, no, exits)
@@ -388,9 +366,94 @@ func (s *symbolic) routed(b branch) (out []branch) {
 	return out
 }
 
+// nowhere is the device without routes.
+func (s *symbolic) nowhere() *Decider {
+	d := *s.Decider
+	d.routes = nil
+	return &d
+}
+
+// ways tells where routes lead the connections of a set to, by an address, and which have none.
+func (s *symbolic) ways(v *view, set flowSet) (exits []exit, rest flowSet) {
+	index := make(map[string]int)
+	for i := range s.routes {
+		to := s.routes[i].to
+		// An address has the routes of its family, and ::/0 is none of IPv4.
+		list := []Range{to}
+		if family(to) != AllIPv4() {
+			list = Without(list, []Range{AllIPv4()})
+		}
+		part := s.and(set, s.lies(v, list).must)
+		if part == none {
+			continue
+		}
+		set = s.without(set, part)
+		k, ok := index[s.routes[i].out]
+		if !ok {
+			k = len(exits)
+			index[s.routes[i].out] = k
+			exits = append(exits, exit{none, s.places(s.routes[i].out)})
+		}
+		exits[k].set = s.or(exits[k].set, part)
+	}
+	return exits, set
+}
+
+// lieBehind is behind for all connections.
+func (s *symbolic) lieBehind(v *view) []exit {
+	if v.kind == fixed {
+		return []exit{{all, s.behind(v.is)}}
+	}
+	var out []exit
+	rest := all
+	for i := range s.rs.Interfaces {
+		for _, p := range s.rs.Interfaces[i].Addrs {
+			set := s.and(rest, s.lies(v, []Range{One(p.Addr())}).must)
+			rest = s.without(rest, set)
+			out = append(out, exit{set, places{s.rs.Interfaces[i].names()}})
+		}
+	}
+	exits, rest := s.ways(v, rest)
+	return append(append(out, exits...), exit{rest, nil})
+}
+
+// answering is answers for all connections.
+func (s *symbolic) answering(v *view) []exit {
+	if v.kind == fixed {
+		return []exit{{all, s.answers(v.is)}}
+	}
+	if len(s.own) == 0 {
+		return nil
+	}
+	mine := s.lies(v, Merge(s.own)).must
+	exits, rest := s.ways(v, s.not(mine))
+	return append(exits, exit{mine, places{{"lo"}}}, exit{rest, nil})
+}
+
+// differs says for which connections a field is another than it was sent as.
+func (s *symbolic) differs(v *view) bounds {
+	switch v.kind {
+	case fixed:
+		n := s.not(s.values(v.field, []Range{v.is}))
+		if v.is.First == v.is.Last {
+			return bounds{n, n}
+		}
+		return bounds{n, all}
+	case shifted:
+		return (yes * truth(map[bool]uint8{true: 1}[v.from != v.to])).bounds()
+	}
+	return no.bounds()
+}
+
 // packet is how a step sees a packet of the connections.
 func (s *symbolic) packet(step *Step, at int, b *branch, phase uint8) *symbol {
 	p := &symbol{phase: phase, in: []exit{{all, s.entering}}, out: b.out, translated: b.translated, numbers: b.now}
+	if s.asksOrigOut {
+		p.origOut = s.lieBehind(&view{field: DstAddr})
+	}
+	if step.OwnOut && b.local == yes {
+		p.out = s.lieBehind(&b.now[DstAddr])
+	}
 	h := &p.numbers
 	sent := func(fields ...Field) {
 		for _, f := range fields {
@@ -410,8 +473,28 @@ func (s *symbolic) packet(step *Step, at int, b *branch, phase uint8) *symbol {
 		sent(DstAddr, DstPort)
 	}
 	if phase&(Answer|LaterAnswer) != 0 {
-		p.in, p.out = p.out, p.in
+		p.in, p.out = b.out, p.in
 		h[SrcAddr], h[DstAddr], h[SrcPort], h[DstPort] = h[DstAddr], h[SrcAddr], h[DstPort], h[SrcPort]
+	}
+	switch {
+	case step.Hook == Input || step.Hook == Prerouting && step.Kind == Filter:
+		p.out = []exit{{all, places{{""}}}}
+	case step.Hook == Output || step.Hook == Postrouting && b.local == yes:
+		p.in = []exit{{all, places{{""}}}}
+	}
+	if src := &b.now[SrcAddr]; step.Hook == Output && src.kind != asSent {
+		changed := s.differs(src)
+		if src.kind == fixed && src.is.First != src.is.Last { // it is another range
+			changed = bounds{all, all}
+		}
+		var out []exit
+		for _, e := range s.answering(src) {
+			out = append(out, exit{s.and(e.set, changed.must), e.places})
+		}
+		for _, e := range p.out {
+			out = append(out, exit{s.without(e.set, changed.must), e.places})
+		}
+		p.out = out
 	}
 	ip := Number(6)
 	if s.four {
@@ -462,10 +545,18 @@ func (s *symbolic) found(t *Term, p *symbol) bounds {
 		return s.by(p.in, t.Names)
 	case Out:
 		return s.by(p.out, t.Names)
+	case OrigOut:
+		return s.by(p.origOut, t.Names)
 	case Phase:
 		return among(p.phase, t.Bits).bounds()
 	case Translated:
-		return among(p.translated, t.Bits).bounds()
+		var b bounds
+		for i := range p.translated {
+			if t.Bits>>i&1 == 1 {
+				b = s.add(b, p.translated[i])
+			}
+		}
+		return b
 	case SrcLocal:
 		return s.owned(&p.numbers[SrcAddr])
 	case DstLocal:
@@ -490,7 +581,7 @@ func (s *symbolic) found(t *Term, p *symbol) bounds {
 }
 
 // term is the connections of which a field as it was sent lies in the ranges of a term.
-func (s *space) term(t *Term, f Field) node {
+func (s *universe) term(t *Term, f Field) flowSet {
 	key := sighted{t, f}
 	n, ok := s.terms[key]
 	if !ok {
@@ -514,11 +605,10 @@ func (s *symbolic) by(exits []exit, names []string) bounds {
 
 func (s *symbolic) owned(v *view) bounds {
 	if v.kind == fixed {
-		return s.rs.owns(v.is).bounds()
+		return s.owns(v.is).bounds()
 	}
-	own, known := s.rs.own()
-	b := s.lies(v, Merge(own))
-	if !known {
+	b := s.lies(v, Merge(s.own))
+	if len(s.own) == 0 {
 		b.may = all
 	}
 	return b
@@ -533,14 +623,14 @@ type stroll struct {
 	circles int
 	ids     map[*Rule]int32 // of rules that translate
 	rules   []*Rule         // by id
-	all     node            // the connections that may meet the step
+	all     flowSet         // the connections that may meet the step
 	sent    bool            // packets have their numbers as the client sent them
 }
 
 // visit is a chain and the connections that may come into it.
 type visit struct {
 	chain *Chain
-	wish  node
+	wish  flowSet
 }
 
 // stroll begins with a step.
@@ -574,7 +664,7 @@ func (w *stroll) walk() []fate {
 }
 
 // of is the connections of one fate.
-func of(list []fate, id int32) node {
+func of(list []fate, id int32) flowSet {
 	for _, f := range list {
 		if f.id == id {
 			return f.set
@@ -610,7 +700,7 @@ func (w *stroll) id(a Action, r *Rule) int32 {
 }
 
 // chain tells what happens in a chain to connections that come into it, for all of a wish.
-func (w *stroll) chain(c *Chain, wish node, from []*Chain) []fate {
+func (w *stroll) chain(c *Chain, wish flowSet, from []*Chain) []fate {
 	if wish == none {
 		return nil
 	}
@@ -666,7 +756,7 @@ func (w *stroll) chain(c *Chain, wish node, from []*Chain) []fate {
 }
 
 // touch adds to the region what the touched rules in a chain may match of a wish.
-func (w *stroll) touch(c *Chain, wish node, from []*Chain) {
+func (w *stroll) touch(c *Chain, wish flowSet, from []*Chain) {
 	if c == nil || wish == none || slices.Contains(from, c) || len(from) > 64 {
 		return
 	}
@@ -729,10 +819,10 @@ func (w *stroll) match(r *Rule) bounds {
 	if !w.sent || slices.ContainsFunc(r.Match, func(t Term) bool { return t.Field >= numbers }) {
 		return w.matches(r.Match, w.p)
 	}
-	b, ok := w.space.rules[r]
+	b, ok := w.universe.rules[r]
 	if !ok {
 		b = w.matches(r.Match, w.p)
-		w.space.rules[r] = b
+		w.universe.rules[r] = b
 	}
 	return b
 }
@@ -787,7 +877,7 @@ func (s *symbolic) nat(at int, b *branch) (got bounds, done bool) {
 		w.touch(w.rs.Chains[w.step.Chain], w.all, nil)
 	}
 	fates := w.walk()
-	only := func(set node) branch {
+	only := func(set flowSet) branch {
 		r := *b
 		r.set, r.unsure = set, s.and(b.unsure, set)
 		return r
@@ -820,11 +910,11 @@ func (s *symbolic) nat(at int, b *branch) (got bounds, done bool) {
 		*b = ways[0]
 		return bounds{}, false
 	}
-	if s.ways += len(ways); s.ways > mostWays {
+	if s.branches += len(ways); s.branches > mostWays {
 		s.full = true
 	}
-	may := make([]node, 0, len(ways))
-	never := make([]node, 0, len(ways)) // what one of its ways does not surely let through
+	may := make([]flowSet, 0, len(ways))
+	never := make([]flowSet, 0, len(ways)) // what one of its ways does not surely let through
 	for _, way := range ways {
 		r := s.run(at+1, way)
 		may = append(may, r.may)
@@ -837,9 +927,9 @@ func (s *symbolic) nat(at int, b *branch) (got bounds, done bool) {
 // is theirs.
 func (s *symbolic) translated(kind Kind, b branch, r *Rule) (out []branch) {
 	to := &r.To
-	addrField, portField, bit, own := DstAddr, DstPort, uint8(1), []exit{{all, s.entering}}
+	addrField, portField, bit, own := DstAddr, DstPort, 0, []exit{{all, s.entering}}
 	if kind == SNAT {
-		addrField, portField, bit, own = SrcAddr, SrcPort, 2, b.out
+		addrField, portField, bit, own = SrcAddr, SrcPort, 1, b.out
 		b.snat = true
 	} else {
 		b.dnat = true
@@ -847,7 +937,6 @@ func (s *symbolic) translated(kind Kind, b branch, r *Rule) (out []branch) {
 	if own == nil {
 		own = []exit{{all, nil}}
 	}
-	b.translated |= bit
 	b.pass = b.pass || r.Pass
 	ways := []branch{b}
 	if len(to.Ports) > 0 {
@@ -857,7 +946,7 @@ func (s *symbolic) translated(kind Kind, b branch, r *Rule) (out []branch) {
 		for i := range ways {
 			ways[i].unsure = ways[i].set
 			v := &ways[i].now[addrField]
-			*v = view{kind: fixed, is: s.familyOf(v)}
+			*v = view{kind: fixed, is: s.familyOf(v), field: addrField}
 		}
 	}
 	targets := to.Addrs
@@ -876,7 +965,7 @@ func (s *symbolic) translated(kind Kind, b branch, r *Rule) (out []branch) {
 						split = append(split, s.become([]branch{v}, addrField, []Range{t}, to.From, true)...)
 						continue
 					}
-					v.now[addrField] = view{kind: fixed, is: t}
+					v.now[addrField] = view{kind: fixed, is: t, field: addrField}
 					split = append(split, v)
 				}
 			}
@@ -888,11 +977,15 @@ func (s *symbolic) translated(kind Kind, b branch, r *Rule) (out []branch) {
 		var split []branch
 		for _, w := range ways {
 			for _, t := range targets {
-				w.now[addrField] = view{kind: fixed, is: t}
+				w.now[addrField] = view{kind: fixed, is: t, field: addrField}
 				split = append(split, w)
 			}
 		}
 		ways = split
+	}
+	for i := range ways {
+		now := &ways[i].now
+		ways[i].translated[bit] = s.add(s.differs(&now[addrField]), s.differs(&now[portField]))
 	}
 	if !to.Interface || kind != DNAT {
 		return ways
@@ -942,7 +1035,7 @@ func (s *symbolic) become(ways []branch, f Field, to, from []Range, mapped bool)
 			w.set = s.without(w.set, moved.set)
 			w.unsure = s.and(w.unsure, w.set)
 		}
-		w.now[f] = view{kind: fixed, is: Range{to[0].First, to[len(to)-1].Last}}
+		w.now[f] = view{kind: fixed, is: Range{to[0].First, to[len(to)-1].Last}, field: f}
 		if w.set != none {
 			out = append(out, w)
 		}
@@ -953,8 +1046,8 @@ func (s *symbolic) become(ways []branch, f Field, to, from []Range, mapped bool)
 // Space is what a device lets through of the connections that a query asks for, as their clients send them.
 type Space struct {
 	zones  []string
-	spaces [2]*space   // IPv4 and IPv6
-	sets   [2][]bounds // by zone
+	spaces [2]*universe // IPv4 and IPv6
+	sets   [2][]bounds  // by zone
 	most   int
 }
 
@@ -970,7 +1063,7 @@ func (rs *Ruleset) Space(q Query) (*Space, error) {
 				return nil, err
 			}
 			out.sets[i] = append(out.sets[i], b.bounds)
-			var but []*node
+			var but []*flowSet
 			for k := range out.sets[i] {
 				but = append(but, &out.sets[i][k].must, &out.sets[i][k].may)
 			}
@@ -980,7 +1073,7 @@ func (rs *Ruleset) Space(q Query) (*Space, error) {
 	return out, nil
 }
 
-// Verdict is what the space says of one connection, whose addresses and ports are known. It is Unread for one that the
+// Verdict is what the universe says of one connection, whose addresses and ports are known. It is Unread for one that the
 // query did not ask for.
 func (sp *Space) Verdict(f Flow) Verdict {
 	zone := slices.Index(sp.zones, f.In)
@@ -1004,17 +1097,17 @@ func (sp *Space) Verdict(f Flow) Verdict {
 
 // Permitted lists boxes of what is surely let through, and tells how many more there are.
 func (sp *Space) Permitted() ([]Box, uint64, error) {
-	return sp.boxes(func(_ *space, b bounds) node { return b.must })
+	return sp.boxes(func(_ *universe, b bounds) flowSet { return b.must })
 }
 
 // Possibly lists boxes of what may be let through, and is not surely.
 func (sp *Space) Possibly() ([]Box, uint64, error) {
-	return sp.boxes(func(s *space, b bounds) node { return s.without(b.may, b.must) })
+	return sp.boxes(func(s *universe, b bounds) flowSet { return s.without(b.may, b.must) })
 }
 
-func (sp *Space) boxes(of func(*space, bounds) node) (list []Box, more uint64, err error) {
+func (sp *Space) boxes(of func(*universe, bounds) flowSet) (list []Box, more uint64, err error) {
 	for i, s := range sp.spaces {
-		z := byZone{space: s, zones: sp.zones}
+		z := byZone{universe: s, zones: sp.zones}
 		for _, b := range sp.sets[i] {
 			z.sets = append(z.sets, of(s, b))
 		}
@@ -1032,7 +1125,7 @@ func (sp *Space) boxes(of func(*space, bounds) node) (list []Box, more uint64, e
 }
 
 // point tells the bits of a connection.
-func (s *space) point(f *Flow) func(level uint32) bool {
+func (s *universe) point(f *Flow) func(level uint32) bool {
 	return func(level uint32) bool {
 		for i, v := range [...]Value{SrcAddr: f.Src.First, DstAddr: f.Dst.First, SrcPort: f.SrcPort.First, DstPort: f.DstPort.First} {
 			at := s.fields[i]

@@ -79,7 +79,7 @@ func (d *dice) match(depth int) (m Match) {
 			t.Ranges = []Range{Single(Number(uint16(pickOne(d, 6, 6, 17))))}
 		case Family:
 			t.Ranges = []Range{Single(Number(uint16(pickOne(d, 4, 6))))}
-		case In, Out:
+		case In, Out, OrigOut:
 			t.Names = d.names()
 		case Phase:
 			t.Bits = uint8(pickOne(d, First, First|Later, Later|LaterAnswer, Answer|LaterAnswer|Later, EveryPacket))
@@ -175,7 +175,7 @@ func (d *dice) ruleset() *Ruleset {
 		}
 		rs.Interfaces = append(rs.Interfaces, f)
 	}
-	if d.one(2) {
+	if rs.Others = d.one(4); d.one(2) {
 		rs.Connected()
 	}
 	for range d.IntN(4) {
@@ -200,7 +200,7 @@ func (d *dice) ruleset() *Ruleset {
 		hooks := map[Kind][]Hook{Filter: {AnyHook, Prerouting, Input, Forward, Output, Postrouting}, DNAT: {AnyHook, Prerouting}, SNAT: {AnyHook, Postrouting}}[kind]
 		step := Step{Name: fmt.Sprint("step ", i), Kind: kind, Hook: pickOne(d, hooks...), Chain: fmt.Sprint("base", i)}
 		step.Original, step.Stateful = d.one(4), d.one(2)
-		step.LastMatch = d.one(5)
+		step.LastMatch, step.OwnOut = d.one(5), d.one(3)
 		if d.one(3) {
 			step.When = d.match(0)
 		}
@@ -254,7 +254,7 @@ func models(t *testing.T, n int) int {
 // Space and Decide are two ways to one answer: for every connection of a small space they agree, in each of many models.
 func TestSpaceIsDecide(t *testing.T) {
 	var seen [Permitted + 1]int
-	for seed := range uint64(models(t, 1000)) {
+	for seed := range uint64(models(t, 500)) {
 		d := roll(seed)
 		rs := d.ruleset()
 		sp, err := rs.Space(small())

@@ -9,7 +9,7 @@ Both vantages are scanned at once. Strays are deliveries that the scanner did no
 import ipaddress, json, os, shutil, subprocess, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-import cases, net, truth
+import cases, incident, net, truth
 from common import *
 
 SCANS = (("a", "outside", "ready"), ("a", "inside", "ready"), ("b", "outside", "delivered"), ("b", "inside", "delivered"))
@@ -214,6 +214,8 @@ def run(binary, rows, started):
         if not s.findings:
             wrongs = [*s.wrong, "no finding at all"]
         failures += [f"{s.name}: {w}" for w in wrongs]
+    wrong, right = incident.run(binary)
+    failures, passed = failures + wrong, passed + right
     failures += [f"{c.id} {show(c.ip, c.port)}: {c.server} could not be had, so it was not judged" for c in cases.MISSING]
     columns = ["outside", *(s.name for s in scans if s.vantage == "outside"), "inside", *(s.name for s in scans if s.vantage == "inside")]
     lines = [["row", "endpoint", *(("truth " if c in VANTAGES else "") + c for c in columns)]]

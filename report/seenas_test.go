@@ -1,0 +1,46 @@
+package report
+
+import (
+	"testing"
+	"time"
+
+	"relaysweep/probe"
+)
+
+func TestReceivedFromIsTheClient(t *testing.T) {
+	for line, want := range map[string]string{
+		"from [203.0.113.9] (unknown [10.20.0.1])\r\n\tby relay.org.example (Postfix) with ESMTP id 4X; Sun, 22 Nov 2026 10:00:00 +0000": "10.20.0.1",
+		"from scanner.example.net ([10.20.0.1] helo=[203.0.113.9])\n\tby relay with esmtp (Exim 4.98)":                                   "10.20.0.1",
+		"from [10.20.0.1] (helo=[203.0.113.9]) by relay with esmtp (Exim 4.98)":                                                          "10.20.0.1",
+		"from scanner.example.net (gw.org.example [IPv6:2001:db8::1]) by relay [192.0.2.25] (8.17/8.17)":                                 "2001:db8::1",
+		"from scanner (10.20.0.1) by mail.org.example (192.0.2.25) with Microsoft SMTP Server":                                           "10.20.0.1",
+		"from unknown (HELO [203.0.113.9]) (10.20.0.1) by relay with SMTP":                                                               "10.20.0.1",
+		"from nobody by [192.0.2.25] with SMTP":                                                                                          "",
+		"(qmail 12 invoked by uid 89)":                                                                                                   "",
+		"":                                                                                                                               "",
+	} {
+		a, ok := receivedFrom(line)
+		got := ""
+		if ok {
+			got = a.String()
+		}
+		if got != want {
+			t.Errorf("%q: got %q, want %q", line, got, want)
+		}
+	}
+}
+
+// Postfix does not echo the client's address at EHLO: the canary that came home tells it.
+func TestSeenAsByADelivery(t *testing.T) {
+	f := probe.Finding{LocalAddr: "203.0.113.9", Attempts: []probe.Attempt{{Vector: "S1", Delivered: true, Home: &probe.Delivery{
+		Time: time.Now(), Received: []string{"from relay.org.example (relay.org.example [198.51.100.25]) by sink", "from [203.0.113.9] (unknown [10.20.0.1]) by relay.org.example (Postfix)"},
+	}}}}
+	e := Entry{Finding: f}
+	if got, ok := e.seenElsewhere(); !ok || got.String() != "10.20.0.1" {
+		t.Errorf("got %v, %v, want 10.20.0.1", got, ok)
+	}
+	e.Finding.SeenAs = "203.0.113.9" // its own word comes first
+	if got, ok := e.seenElsewhere(); ok {
+		t.Errorf("got %v, want none: it saw us as we came", got)
+	}
+}
