@@ -229,7 +229,7 @@ stop NAT dnat closes and [lan: any IPv4 > 198.51.100.25 port 25 wan: 0.0.0.0-203
 stop NAT dnat 0 sources closes and [lan: any IPv4 > 198.51.100.25 port 25 wan: 0.0.0.0-203.0.113.8,203.0.113.10-255.255.255.255 > 198.51.100.25 port 25] breaks the partner
 deny above mail 0 sources closes and [lan: any IPv4 > 10.0.0.25,198.51.100.25 port 25 wan: any IPv4 > 10.0.0.25 port 25 wan: 0.0.0.0-203.0.113.8,203.0.113.10-255.255.255.255 > 198.51.100.25 port 25] breaks inside
 remove mail closes and [lan: any IPv4 > 10.0.0.25,198.51.100.25 port 25 wan: any IPv4 > 10.0.0.25 port 25 wan: 0.0.0.0-203.0.113.8,203.0.113.10-255.255.255.255 > 198.51.100.25 port 25] breaks inside
-stop NAT masquerade moves [lan,wan: any IPv4 > 10.0.0.1,198.51.100.1 port 0-24,26-65535 lan,wan: any IPv4 > 10.0.0.1,198.51.100.1 port 25 lan,wan: 0.0.0.0-10.0.0.0,10.0.0.2-255.255.255.255 > 10.0.0.25,198.51.100.25 port 25] unmasks
+stop NAT masquerade moves [lan,wan: 0.0.0.0-10.0.0.0,10.0.0.2-255.255.255.255 > 10.0.0.25,198.51.100.25 port 25] unmasks
 stop NAT masquerade 1 sources moves [lan,wan: 203.0.113.9 > 10.0.0.25,198.51.100.25 port 25] unmasks
 stop NAT masquerade 0 sources moves [lan,wan: 0.0.0.0-10.0.0.0,10.0.0.2-255.255.255.255 > 10.0.0.25,198.51.100.25 port 25] unmasks`
 	if s := strings.Join(lines, "\n"); s != want {
