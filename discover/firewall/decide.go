@@ -499,7 +499,7 @@ func (d *decider) end(c connection, v Verdict) Decision {
 }
 
 // meets reports whether a packet of a phase passes the hook of a step.
-func (d *decider) meets(step *Step, c *connection, phase uint8) bool {
+func (d *Decider) meets(step *Step, c *connection, phase uint8) bool {
 	local := c.local == yes
 	switch step.Hook {
 	case Prerouting:
@@ -556,25 +556,37 @@ func (d *decider) packet(step *Step, at int, c *connection, phase uint8) *packet
 	return p
 }
 
-// header is the connection, in its original direction, as the packets behind the first have it at a step: translations
-// are done where the first packet had them done, and undone at the same places on the way back.
+// header is the connection, in its original direction, as the packets behind the first have it at a step.
 func (d *decider) header(at int, c *connection, phase uint8) Flow {
 	h := c.now
-	back := phase&(Answer|LaterAnswer) != 0
-	switch {
-	case !back && at < d.behindDNAT:
+	src, dst := d.original(at, phase, c.snatAt)
+	if src {
+		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
+	}
+	if dst {
 		h.Dst, h.DstPort = c.orig.Dst, c.orig.DstPort
-		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
-	case !back && at < c.snatAt:
-		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
-	case back && at < d.behindDNAT: // neither is undone yet
-	case back && d.rs.Steps[at].Hook == Output && at < d.outSNAT:
-	case back && (d.firstSNAT == 0 || at < d.firstSNAT): // the client's address is back
-		h.Src, h.SrcPort = c.orig.Src, c.orig.SrcPort
-	case back:
-		h.Src, h.SrcPort, h.Dst, h.DstPort = c.orig.Src, c.orig.SrcPort, c.orig.Dst, c.orig.DstPort
 	}
 	return h
+}
+
+// original says which end of a connection a step sees as the client sent it, in the packets behind the first: translations
+// are done where the first packet had them done, and undone at the same places on the way back.
+// snatAt is behind the step that translated the source; 0: none did.
+func (d *Decider) original(at int, phase uint8, snatAt int) (src, dst bool) {
+	back, early := phase&(Answer|LaterAnswer) != 0, at < d.behindDNAT
+	switch {
+	case !back && early:
+		return true, true
+	case !back:
+		return at < snatAt, false
+	case early: // neither is undone yet
+		return false, false
+	case d.rs.Steps[at].Hook == Output && at < d.outSNAT:
+		return false, false
+	case d.firstSNAT == 0 || at < d.firstSNAT: // the client's address is back
+		return true, false
+	}
+	return true, true
 }
 
 // walk asks the rules of a step. It returns the lines that may decide, and the words that leave it open.

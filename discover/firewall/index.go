@@ -31,6 +31,7 @@ type way struct {
 func (rs *Ruleset) Decider() *Decider {
 	d := &Decider{rs: rs, own: rs.own(), chains: make(map[*Chain]*chainIndex), names: make(map[string]places)}
 	for i := range rs.Steps {
+		d.asksOrigOut = d.asksOrigOut || rs.Steps[i].When.asks(OrigOut)
 		switch rs.Steps[i].Kind {
 		case DNAT:
 			d.behindDNAT = i + 1
