@@ -165,6 +165,22 @@ func TestNftablesNotrack(t *testing.T) {
 	}
 }
 
+// The source that a connection had at first is the one that is seen, unless some rule translates sources.
+func TestNftablesOriginalSource(t *testing.T) {
+	const first = `"expr": [{"match": {"op": "==", "left": {"ct": {"key": "ip saddr", "dir": "original"}}, "right": "203.0.113.9"}}, {"drop": null}]`
+	const translates = `"expr": [{"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "udp"}}, {"masquerade": null}]`
+	for _, c := range []struct {
+		rules []string
+		want  Verdict
+	}{{[]string{first}, Denied}, {[]string{first, translates}, Possibly}} {
+		rs := readNftables(t, nftRules(c.rules...))
+		rs.Own = []netip.Addr{netip.MustParseAddr("10.20.0.1")}
+		if d := rs.Decide(NewFlow("", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("10.20.0.25:25"))); d.Verdict != c.want {
+			t.Errorf("of %d lines: got %v because %q, want %v", len(c.rules), d.Verdict, d.Words, c.want)
+		}
+	}
+}
+
 func TestNftablesEdits(t *testing.T) {
 	rs := readNftables(t, nftRules(`"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": {"set": [25, 587]}}}, {"counter": {"packets": 1, "bytes": 2}}, {"accept": null}]`))
 	chain := rs.Chains["inet t c"]
