@@ -48,7 +48,7 @@ func (r *Report) propose(in *Rules) {
 
 func proposals(in *Rules, e *Entry) (out []EditProposal) {
 	flow := in.flow(e.Finding.Addr, netip.AddrPort{})
-	flow.Src = firewall.AllIPv6()
+	flow.Src, flow.SrcPort = firewall.AllIPv6(), firewall.Ports(0, 65535) // whoever connects from there
 	if e.Finding.Addr.Addr().Is4() {
 		flow.Src = firewall.AllIPv4()
 	}

@@ -376,13 +376,14 @@ func firewallSteps(l Lang, e *Entry, s *Scan, inside bool) []string {
 	default:
 		out = append(out, closeOpening.with(l, endpoint, deny))
 	}
-	if steps := editSteps(l, e); len(steps) > 0 {
-		out = append(out[:0], steps...)
+	edits := editSteps(l, e)
+	if len(edits) > 0 { // they say the same, in the device's own words
+		out = nil
 	}
 	if e.exposed() || e.mayRelay() {
 		out = append(out, translated(l, e, inside)...)
 	}
-	return out
+	return append(out, edits...)
 }
 
 // translated tells whether the server took us for someone else: then an address translation or a proxy in front of it

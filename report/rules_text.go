@@ -169,6 +169,10 @@ func (u *RuleUse) counts() string {
 	var out []string
 	for _, s := range useOrder {
 		if n := u.States[s]; n > 0 {
+			if s == useRelay || s == useMail || s == useOther {
+				out = append(out, plural(n, s))
+				continue
+			}
 			out = append(out, number(n)+" "+s)
 		}
 	}
