@@ -231,8 +231,11 @@ func (rs *Ruleset) edits(opening Flow, keep []Keep) (out []Edit) {
 				e.Kind = Remove
 				add(e)
 				for _, who := range end.Rule.narrower(opening, seen, keep) {
-					e.Kind, e.Sources = Narrow, who
-					add(e)
+					// A line that nobody of the family passes any more is better deleted.
+					if slices.ContainsFunc(who, func(p netip.Prefix) bool { return family(PrefixRange(p)) == family(seen.Src) }) {
+						e.Kind, e.Sources = Narrow, who
+						add(e)
+					}
 				}
 				e.Sources = nil
 				for _, m := range rs.dropped(end.Rule.Match, seen) {
