@@ -177,8 +177,8 @@ func (r *Report) explain(in *Rules) {
 	r.Rules = rec
 	for _, d := range in.Devices {
 		s := DeviceSummary{Device: d.Device, Language: d.Language, Files: d.Files, Exported: d.Exported, Notes: d.Notes}
-		for _, c := range d.Chains {
-			s.Rules += len(c.Rules)
+		for range d.Lines() {
+			s.Rules++
 		}
 		rec.Devices = append(rec.Devices, s)
 	}

@@ -100,15 +100,13 @@ var mailPorts = []uint16{25, 465, 587, 2525}
 
 func (p *program) printRuleset(c *cli.Command, rs *firewall.Ruleset) error {
 	rules, off, unsure := 0, 0, 0
-	for _, chain := range rs.Chains {
-		for _, r := range chain.Rules {
-			rules++
-			if r.Disabled {
-				off++
-			}
-			if len(r.Match.Unmodelled()) > 0 || r.Action == firewall.Uncertain || len(r.To.Words) > 0 {
-				unsure++
-			}
+	for r := range rs.Lines() {
+		rules++
+		if r.Disabled {
+			off++
+		}
+		if len(r.Match.Unmodelled()) > 0 || r.Action == firewall.Uncertain || len(r.To.Words) > 0 {
+			unsure++
 		}
 	}
 	if c.Bool("json") {
@@ -190,12 +188,10 @@ func (p *program) printShadowed(c *cli.Command, d firewall.Device) error {
 // unmodelled lists the words that are not modelled, each once.
 func unmodelled(rs *firewall.Ruleset, most int) []string {
 	var out []string
-	for _, chain := range rs.Chains {
-		for _, r := range chain.Rules {
-			for _, w := range slices.Concat(r.Match.Unmodelled(), r.Words, r.To.Words) {
-				if !slices.Contains(out, w) {
-					out = append(out, w)
-				}
+	for r := range rs.Lines() {
+		for _, w := range slices.Concat(r.Match.Unmodelled(), r.Words, r.To.Words) {
+			if !slices.Contains(out, w) {
+				out = append(out, w)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -227,6 +228,28 @@ func (rs *Ruleset) Connected() {
 	for _, f := range rs.Interfaces {
 		for _, p := range f.Addrs {
 			rs.Routes = append(rs.Routes, Route{Prefix: netip.PrefixFrom(p.Addr(), p.Bits()).Masked(), Out: f.Name})
+		}
+	}
+}
+
+// Lines are the rules of all chains, each once: what is asked at two places, or becomes several, stands in the model more
+// than once, and is one line of the export.
+func (rs *Ruleset) Lines() iter.Seq[*Rule] {
+	type line struct {
+		id    string
+		where Place
+	}
+	return func(yield func(*Rule) bool) {
+		seen := make(map[line]bool)
+		for _, name := range sortedNames(rs.Chains) {
+			for _, r := range rs.Chains[name].Rules {
+				if l := (line{r.ID, r.Where}); !seen[l] {
+					seen[l] = true
+					if !yield(r) {
+						return
+					}
+				}
+			}
 		}
 	}
 }
