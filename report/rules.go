@@ -413,6 +413,9 @@ func lineOf(dev *firewall.Device, h *firewall.Hop, e firewall.End) Line {
 			l.From, l.To = firewall.Endpoint(h.From.Dst, h.From.DstPort), firewall.Endpoint(h.To.Dst, h.To.DstPort)
 		} else {
 			l.From, l.To = firewall.AddrText(h.From.Src), firewall.AddrText(h.To.Src)
+			if l.To == "any" && rule.To.Interface {
+				l.To = "the device's own address"
+			}
 		}
 	}
 	return l

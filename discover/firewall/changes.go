@@ -1,5 +1,10 @@
 package firewall
 
+import (
+	"errors"
+	"sync"
+)
+
 // Delta is connections for which two rulesets differ.
 type Delta struct {
 	Box
@@ -23,37 +28,23 @@ type Difference struct {
 // Changes computes the exact difference between two rulesets of a device, for the connections of a query.
 func Changes(before, after *Ruleset, q Query) (*Difference, error) {
 	var out Difference
-	c := comparison{before: before, after: after, most: q.most()}
+	c := comparison{before: before.Decider(), after: after.Decider(), most: q.most()}
 	zones := q.zones(before, after)
 	var sets [5][2]byZone
+	var errs [2]error
+	var families sync.WaitGroup // each has sets of its own
 	for i, four := range []bool{true, false} {
-		s := newSpace(&q, four, mostNodes)
-		for k := range sets {
-			sets[k][i] = byZone{universe: s, zones: zones}
-		}
-		for _, zone := range zones {
-			a, err := s.through(before, before.places(zone), nil)
-			if err != nil {
-				return nil, err
-			}
-			b, err := s.through(after, after.places(zone), nil)
-			if err != nil {
-				return nil, err
-			}
-			d := s.difference(a.bounds, b.bounds)
-			moved := s.without(s.moved(a, b), s.or(s.or(d[0], d[1]), s.or(d[2], d[3])))
-			for k, set := range append(d[:], moved) {
-				sets[k][i].sets = append(sets[k][i].sets, set)
-			}
-			var but []*flowSet
+		families.Go(func() {
+			var of [5]byZone
+			of, errs[i] = differences(before, after, newSpace(&q, four, mostNodes), zones)
 			for k := range sets {
-				but = append(but, sets[k][i].roots()...)
+				sets[k][i] = of[k]
 			}
-			s.rest(but...)
-		}
-		if s.full {
-			return nil, errTooMany
-		}
+		})
+	}
+	families.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, errTooMany
 	}
 	for k, to := range []struct {
 		list *[]Delta
@@ -75,6 +66,51 @@ func Changes(before, after *Ruleset, q Query) (*Difference, error) {
 	return &out, nil
 }
 
+// differences are what is opened and closed, surely and possibly, and what is moved.
+func differences(before, after *Ruleset, s *universe, zones []string) (sets [5]byZone, err error) {
+	for k := range sets {
+		sets[k] = byZone{universe: s, zones: zones}
+	}
+	removed, added, few := changed(before, after)
+	whole := s.domain
+	for _, zone := range zones {
+		if few { // what no changed rule may match fares as it did
+			s.domain = whole
+			was, err := s.touching(before, before.places(zone), removed)
+			if err != nil {
+				return sets, err
+			}
+			is, err := s.touching(after, after.places(zone), added)
+			if err != nil {
+				return sets, err
+			}
+			s.domain = s.or(was, is)
+		}
+		a, err := s.through(before, before.places(zone), nil)
+		if err != nil {
+			return sets, err
+		}
+		b, err := s.through(after, after.places(zone), nil)
+		if err != nil {
+			return sets, err
+		}
+		d := s.difference(a.bounds, b.bounds)
+		moved := s.without(s.moved(a, b), s.or(s.or(d[0], d[1]), s.or(d[2], d[3])))
+		for k, set := range append(d[:], moved) {
+			sets[k].sets = append(sets[k].sets, set)
+		}
+		but := []*flowSet{&whole}
+		for k := range sets {
+			but = append(but, sets[k].roots()...)
+		}
+		s.rest(but...)
+	}
+	if s.full {
+		return sets, errTooMany
+	}
+	return sets, nil
+}
+
 // difference is what b surely and possibly opens that a does not, and what it surely and possibly closes.
 func (s *universe) difference(a, b bounds) (sets [4]flowSet) {
 	more := func(a, b bounds) (sure, possibly flowSet) {
@@ -88,7 +124,7 @@ func (s *universe) difference(a, b bounds) (sets [4]flowSet) {
 
 // comparison lists the differences of two rulesets.
 type comparison struct {
-	before, after *Ruleset
+	before, after *Decider
 	most          int
 }
 

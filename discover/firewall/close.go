@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Candidate is an edit, and what it does.
@@ -382,10 +383,7 @@ func (rs *Ruleset) prove(e Edit, opening Flow, keep []Keep) (*Proof, error) {
 	for _, k := range keep {
 		zones = append(zones, k.zone(&opening))
 	}
-	zones = append(zones, opening.In)
-	slices.Sort(zones)
-	zones = slices.Compact(zones)
-
+	zones = rs.entries(append([]string{opening.In}, zones...))
 	removed, added := changedRules(rs, after), changedRules(after, rs)
 	p := &Proof{Closes: true}
 	for _, four := range []bool{true, false} {
@@ -415,7 +413,7 @@ func (rs *Ruleset) prove(e Edit, opening Flow, keep []Keep) (*Proof, error) {
 			d := s.difference(was.bounds, is.bounds)
 			less := s.or(d[2], d[3])
 			for _, k := range keep {
-				if k.zone(&opening) != zone || p.KeepBroken != nil {
+				if rs.entry(k.zone(&opening)) != rs.entry(zone) || p.KeepBroken != nil {
 					continue
 				}
 				if broken := s.and(less, s.approved(&k)); broken != none {
@@ -434,6 +432,8 @@ func (rs *Ruleset) prove(e Edit, opening Flow, keep []Keep) (*Proof, error) {
 				}
 				p.Closes = p.Closes && still.may == none
 				less = s.without(less, s.domain)
+			} else if rs.leadsInto(zone, opening.In) { // the same opening, by one of the zone's interfaces
+				less = s.without(less, s.and(whole, s.flow(&opening)))
 			}
 			closed.sets = append(closed.sets, less)
 			opened.sets = append(opened.sets, s.or(d[0], d[1]))
@@ -459,8 +459,49 @@ func (rs *Ruleset) prove(e Edit, opening Flow, keep []Keep) (*Proof, error) {
 		}
 	}
 	was, is := rs.Decide(opening), after.Decide(opening)
-	p.Unmasks = was.Leaves.Src != opening.Src && is.Verdict >= Possibly && is.Leaves.Src == opening.Src
+	p.Unmasks = was.masked() && is.Verdict >= Possibly && !is.masked()
 	return p, nil
+}
+
+// masked reports whether the server sees, or may see, another source than the client's.
+func (d *Decision) masked() bool {
+	return slices.ContainsFunc(d.Hops, func(h Hop) bool {
+		return h.Step.Kind == SNAT && slices.ContainsFunc(h.Ends, func(e End) bool { return e.Action == Translate })
+	})
+}
+
+// entries are names of zones and interfaces without those that stand for the same interfaces as one before.
+func (rs *Ruleset) entries(names []string) []string {
+	var out []string
+	seen := make(map[string]bool)
+	for _, name := range names {
+		if e := rs.entry(name); !seen[e] {
+			seen[e] = true
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// entry tells names apart that stand for other interfaces.
+func (rs *Ruleset) entry(name string) string {
+	at := rs.places(name)
+	if len(at) == 0 {
+		return "\x00" + name
+	}
+	var b strings.Builder
+	for _, p := range at {
+		b.WriteString(p[0] + "\x00")
+	}
+	return b.String()
+}
+
+// leadsInto reports whether an interface is one of a zone's.
+func (rs *Ruleset) leadsInto(name, zone string) bool {
+	of := rs.places(zone)
+	at := rs.places(name)
+	return len(at) == 1 && slices.ContainsFunc(of, func(p []string) bool { return p[0] == at[0][0] })
 }
 
 // flow is the set of a flow's connections.

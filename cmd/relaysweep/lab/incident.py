@@ -5,7 +5,7 @@ scan from outside, with the router's own export, must say delivered, name the ma
 connection in, and propose edits. The edits are loaded as they are printed; the scans after them must say closed, and
 then nothing at all. Every listener of the lab is held against the rules as well: none may be unexplained.
 """
-import json, subprocess
+import json, os, subprocess
 import cases, compare
 from common import *
 
@@ -66,9 +66,10 @@ def mistake(binary):
         must(f["seen_as"] == "10.20.1.1", "seen as", f)
         nat = [o for o in f["openings"] if o["action"] == "snat"]
         must(len(nat) == 1 and nat[0]["comment"] == "the mistake of " + case.id and "masquerade" in nat[0]["text"], "the masquerade line", f["openings"])
-        lets = [o for o in f["openings"] if o["action"] == "accept" and "ct status dnat accept" in o["text"]]
+        lets = [o for o in f["openings"] if o["action"] == "accept" and "ct status dnat counter" in o["text"]]
         must(len(lets) == 1, "the line that lets it in", f["openings"])
         must(any(o["action"] == "dnat" and o["nat"] for o in f["openings"]), "the forwarding", f["openings"])
+        counters(binary, case)
         stop = [e for e in f["edits"] if e["unmasks"] and e["rule"] == nat[0]["rule"]]
         must(stop and stop[0]["commands"], "no edit stops the masquerade", f["edits"])
         load(stop[0]["commands"])
@@ -79,6 +80,15 @@ def mistake(binary):
     load(close[0]["commands"])
     found = scan(binary, "after", *where)
     must(not found.get("finding") and found["reconciliation"][0]["intended"] == 1, "open after the edit", found)
+
+def counters(binary, case):
+    """The lines whose counters moved while the scan went on are those that the model names."""
+    before = FOLDER + "/counted.nft.json"
+    os.rename(FOLDER + "/fw1.nft.json", before)
+    export()
+    p = subprocess.run([binary, "rules", "explain", "--counters", "--source-ip", SCANNER["outside"], before, "fw1.nft.json", "outside", f"{case.ip}:{case.port}"], cwd=FOLDER,
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    must(p.returncode == 0 and "masquerade" in p.stdout and "The counters agree with the model: permitted." in p.stdout, "the counters", p.stdout)
 
 def json_of(name):
     return next(d for d in map(json.loads, open(f"{FOLDER}/{name}.jsonl")) if d["type"] == "finding")

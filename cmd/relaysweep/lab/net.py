@@ -15,8 +15,8 @@ def ruleset():
     allowed = sorted({f"{c.ip} . {c.port}" for c in cases.CASES if c.ip.startswith(cases.P) and not c.blocked and not c.dnat and not c.sport and not c.only_from})
     narrow = "\n".join(f"    iifname out0 ip daddr {c.ip} tcp dport {c.port} " + (f"tcp sport {c.sport}" if c.sport else f"ip saddr {c.only_from}") + f" accept comment \"the mistake of {c.id}\""
                        for c in cases.CASES if c.sport or c.only_from)
-    dnat = "\n".join(f"    iifname out0 ip daddr {c.ip} tcp dport {c.port} dnat to {c.dnat[0]}:{c.dnat[1]}" for c in cases.CASES if c.dnat)
-    hidden = "\n".join(f"    iifname out0 oifname org0 ct original ip daddr {c.ip} masquerade comment \"the mistake of {c.id}\"" for c in cases.CASES if c.masquerade)
+    dnat = "\n".join(f"    iifname out0 ip daddr {c.ip} tcp dport {c.port} counter dnat to {c.dnat[0]}:{c.dnat[1]}" for c in cases.CASES if c.dnat)
+    hidden = "\n".join(f"    iifname out0 oifname org0 ct original ip daddr {c.ip} counter masquerade comment \"the mistake of {c.id}\"" for c in cases.CASES if c.masquerade)
     return f"""table inet filter {{
   set services {{ type ipv4_addr . inet_service; elements = {{ {", ".join(allowed)} }} }}
   chain forward {{
@@ -26,7 +26,7 @@ def ruleset():
     meta l4proto ipv6-icmp accept
     iifname out0 ip daddr . tcp dport @services accept
 {narrow}
-    iifname out0 ct status dnat accept
+    iifname out0 ct status dnat counter accept
     iifname out0 meta nfproto ipv6 tcp dport 25 accept comment "forgotten"
   }}
 }}
