@@ -32,11 +32,12 @@ func Changes(before, after *Ruleset, q Query) (*Difference, error) {
 	zones := q.zones(before, after)
 	var sets [5][2]byZone
 	var errs [2]error
+	only := changed(before, after)
 	var families sync.WaitGroup // each has sets of its own
 	for i, four := range []bool{true, false} {
 		families.Go(func() {
 			var of [5]byZone
-			of, errs[i] = differences(before, after, newSpace(&q, four, mostNodes), zones)
+			of, errs[i] = differences(before, after, only, newSpace(&q, four, mostNodes), zones)
 			for k := range sets {
 				sets[k][i] = of[k]
 			}
@@ -67,20 +68,19 @@ func Changes(before, after *Ruleset, q Query) (*Difference, error) {
 }
 
 // differences are what is opened and closed, surely and possibly, and what is moved.
-func differences(before, after *Ruleset, s *universe, zones []string) (sets [5]byZone, err error) {
+func differences(before, after *Ruleset, only *edits, s *universe, zones []string) (sets [5]byZone, err error) {
 	for k := range sets {
 		sets[k] = byZone{universe: s, zones: zones}
 	}
-	removed, added, few := changed(before, after)
 	whole := s.domain
 	for _, zone := range zones {
-		if few { // what no changed rule may match fares as it did
+		if only != nil { // what no changed rule may match fares as it did
 			s.domain = whole
-			was, err := s.touching(before, before.places(zone), removed)
+			was, err := s.touching(before, before.places(zone), only.removed)
 			if err != nil {
 				return sets, err
 			}
-			is, err := s.touching(after, after.places(zone), added)
+			is, err := s.touching(after, after.places(zone), only.added)
 			if err != nil {
 				return sets, err
 			}

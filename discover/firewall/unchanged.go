@@ -7,33 +7,35 @@ import (
 	"sort"
 )
 
-// changed are the rules that only one of two rulesets has, told by what they say and where among the others they stand. A
-// connection that none of them may match meets the same rules in both, in the same order. ok is false where the rulesets
-// differ by more than rules.
-func changed(before, after *Ruleset) (removed, added map[*Rule]bool, ok bool) {
+// edits are the rules that only one of two rulesets has.
+type edits struct{ removed, added map[*Rule]bool }
+
+// changed tells rules by what they say, and where among the others they stand. A connection that none of the edits may
+// match meets the same rules in both rulesets, in the same order. nil: they differ by more than rules.
+func changed(before, after *Ruleset) *edits {
 	if !reflect.DeepEqual(before.Steps, after.Steps) || !reflect.DeepEqual(before.Interfaces, after.Interfaces) || !reflect.DeepEqual(before.Routes, after.Routes) ||
 		!slices.Equal(before.Own, after.Own) || before.Others != after.Others || len(before.Chains) != len(after.Chains) {
-		return nil, nil, false
+		return nil
 	}
-	removed, added = make(map[*Rule]bool), make(map[*Rule]bool)
+	out := &edits{make(map[*Rule]bool), make(map[*Rule]bool)}
 	for name, a := range before.Chains {
 		b := after.Chains[name]
 		if b == nil || a.Policy != b.Policy {
-			return nil, nil, false
+			return nil
 		}
 		inA, inB := common(a.Rules, b.Rules)
 		for i, r := range a.Rules {
 			if !inA[i] && !r.Disabled {
-				removed[r] = true
+				out.removed[r] = true
 			}
 		}
 		for i, r := range b.Rules {
 			if !inB[i] && !r.Disabled {
-				added[r] = true
+				out.added[r] = true
 			}
 		}
 	}
-	return removed, added, true
+	return out
 }
 
 // common marks rules that stand in two lists in the same order: the longest such row of those that are paired, each with
