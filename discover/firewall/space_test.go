@@ -240,12 +240,14 @@ func small() Query {
 	return Query{In: []string{"eth0", "eth1", "inside", ""}, Ports: []Range{Ports(20, 30)}}
 }
 
-// models is how many random models a test tries: more times as many, where the environment says so. One that fails is
-// told by its number.
+// models is how many random models a test tries: RELAYSWEEP_MODELS times as many, such as 10 or 0.2, where it is set. One
+// that fails is told by its number.
 func models(t *testing.T, n int) int {
-	times, _ := strconv.Atoi(os.Getenv("FIREWALL_MODELS"))
-	if n *= max(1, times); testing.Short() {
-		n /= 5
+	if times, err := strconv.ParseFloat(os.Getenv("RELAYSWEEP_MODELS"), 64); err == nil && times > 0 {
+		n = max(1, int(float64(n)*times))
+	}
+	if testing.Short() {
+		n = max(1, n/5)
 	}
 	t.Logf("%d models", n)
 	return n
