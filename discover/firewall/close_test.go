@@ -152,7 +152,7 @@ func TestProofsOfEdits(t *testing.T) {
 	}
 	t.Logf("edits by kind: %v; %d close, %d of them and nothing else, %d break an approval", kinds, closes, clean, broken)
 	for k, n := range kinds {
-		if n < 5 && !testing.Short() {
+		if n < 5 && !fewModels() {
 			t.Errorf("only %d edits of kind %d were tried", n, k)
 		}
 	}

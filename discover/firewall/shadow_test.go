@@ -56,7 +56,7 @@ func TestShadowedLinesDoNothing(t *testing.T) {
 			t.Fatalf("model %d: line %s stands twice, and only %d lines are found to be shadowed\n%s", seed, again.ID, len(list), modelText(rs))
 		}
 	}
-	if t.Logf("%d shadowed lines, %d of them stood twice", found, twice); (found < 20 || twice < 3) && !testing.Short() {
+	if t.Logf("%d shadowed lines, %d of them stood twice", found, twice); (found < 20 || twice < 3) && !fewModels() {
 		t.Error("too few lines are shadowed for a test")
 	}
 }
