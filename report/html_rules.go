@@ -54,11 +54,12 @@ func webRulesOf(c *Reconciliation) *webRules {
 	for i := range c.Openings {
 		u := &c.Openings[i]
 		o := webUse{Line: webLine{plain(u.Line.short()), plain(u.Line.Text), plain(u.Line.about())}, Counts: u.counts(), Relays: u.States[useRelay] > 0}
-		for _, x := range u.Opens {
+		const most = 200 // a page with more is long to open; the JSON Lines list all
+		for _, x := range u.Opens[:min(most, len(u.Opens))] {
 			o.Opens = append(o.Opens, webUsed{x.State, x.Addr.String()})
 		}
-		if n := u.total - len(u.Opens); n > 0 {
-			o.More = fmt.Sprintf("and %s", plural(n, "more target"))
+		if n := len(u.Opens) - most; n > 0 {
+			o.More = fmt.Sprintf("and %s: the JSON Lines list them", plural(n, "more target"))
 		}
 		w.Openings = append(w.Openings, o)
 	}

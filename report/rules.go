@@ -83,9 +83,7 @@ type DeviceSummary struct {
 type RuleUse struct {
 	Line   Line
 	States map[string]int // relay, mail, other, closed, silent, not scanned
-	// Opens lists the first of them.
-	Opens []Use
-	total int
+	Opens  []Use
 }
 
 // Use is one target that a line opens.
@@ -119,7 +117,6 @@ var useOrder = []string{useRelay, useMail, useOther, useOpen, useClosed, useProh
 
 const (
 	maxReconciled = 200_000 // targets that are held against the rules
-	maxOpens      = 100     // targets that are listed for a rule
 )
 
 // follow takes a connection through the firewalls. It may be called by several at once.
@@ -202,9 +199,7 @@ func (r *Report) explain(in *Rules) {
 						order = append(order, e.Rule)
 					}
 					u.States[state]++
-					if u.total++; len(u.Opens) < maxOpens {
-						u.Opens = append(u.Opens, Use{at, state})
-					}
+					u.Opens = append(u.Opens, Use{at, state})
 				}
 			}
 		}

@@ -105,8 +105,8 @@ func TestReconciliation(t *testing.T) {
 		for _, n := range u.States {
 			sum += n
 		}
-		if sum != u.total || len(u.Opens) != u.total {
-			t.Errorf("rule %s: %d states, %d listed, %d in all", u.Line.Rule, sum, len(u.Opens), u.total)
+		if sum != len(u.Opens) {
+			t.Errorf("rule %s: %d states, %d listed", u.Line.Rule, sum, len(u.Opens))
 		}
 	}
 	if i := slices.IndexFunc(c.Shadowed, func(s ShadowedRule) bool { return s.Line.Rule == "22" }); i < 0 || !c.Shadowed[i].Same || c.Shadowed[i].By[0].Rule != "21" {
