@@ -415,7 +415,8 @@ func (a *asa) bind() (global *ciscoBinding, wrong []ciscoBlock) {
 		case len(w) > 4 && w[3] == "interface" && (w[2] == "in" || w[2] == "out"):
 			f := a.iface(w[4])
 			switch {
-			case slices.Contains(w, "control-plane"): // about the device itself
+			case slices.Contains(w, "control-plane"):
+				a.rs.note(b.place(), "%s: lists of the control plane are not modelled; they decide about connections to the device itself", strings.Join(w, " "))
 			case f == nil:
 				wrong = append(wrong, b)
 			default:

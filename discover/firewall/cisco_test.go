@@ -601,3 +601,14 @@ func fuzzCisco(f *testing.F, folder string, start string) {
 func FuzzIOS(f *testing.F) { fuzzCisco(f, "ios", "version 15.1\n") }
 
 func FuzzASA(f *testing.F) { fuzzCisco(f, "asa", "ASA Version 9.1\n") }
+
+// What a list of the control plane says is not modelled, and that is told.
+func TestASAControlPlaneIsNoted(t *testing.T) {
+	rs, err := readText("ASA Version 9.1\ninterface GigabitEthernet0/0\n nameif outside\n security-level 0\n ip address 198.51.100.1 255.255.255.0\naccess-list CP extended permit tcp any any eq smtp\naccess-group CP in interface outside control-plane\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(rs.Notes, func(n Note) bool { return n.Where.Line == 7 && strings.Contains(n.Text, "control plane") }) {
+		t.Errorf("got %v", rs.Notes)
+	}
+}
