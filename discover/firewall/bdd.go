@@ -108,23 +108,29 @@ func (b *bdd) forget(but []*flowSet) {
 	old := b.nodes
 	b.nodes = append(make([]branching, 0, 1<<12), old[:2]...)
 	b.table, b.cache = make([]flowSet, 1<<12), make([]operation, 1<<12)
-	moved := make(map[flowSet]flowSet)
-	var move func(n flowSet) flowSet
-	move = func(n flowSet) flowSet {
+	take := b.taking(old)
+	for _, n := range but {
+		*n = take(*n)
+	}
+}
+
+// taking returns what makes of a set of other nodes the same set here.
+func (b *bdd) taking(nodes []branching) func(flowSet) flowSet {
+	taken := make(map[flowSet]flowSet)
+	var take func(n flowSet) flowSet
+	take = func(n flowSet) flowSet {
 		if n <= all {
 			return n
 		}
-		to, ok := moved[n]
+		to, ok := taken[n]
 		if !ok {
-			m := old[n]
-			to = b.make(m.level, move(m.lo), move(m.hi))
-			moved[n] = to
+			m := nodes[n]
+			to = b.make(m.level, take(m.lo), take(m.hi))
+			taken[n] = to
 		}
 		return to
 	}
-	for _, n := range but {
-		*n = move(*n)
-	}
+	return take
 }
 
 func (b *bdd) and(x, y flowSet) flowSet     { return b.apply(opAnd, x, y) }

@@ -1,7 +1,8 @@
 package firewall
 
 import (
-	"errors"
+	"cmp"
+	"slices"
 	"sync"
 )
 
@@ -31,21 +32,32 @@ func Changes(before, after *Ruleset, q Query) (*Difference, error) {
 	c := comparison{before: before.Decider(), after: after.Decider(), most: q.most()}
 	zones := q.zones(before, after)
 	var sets [5][2]byZone
-	var errs [2]error
+	// Families have sets of their own, and so have two halves of the zones, until both are known.
+	var halves [2][2][5]byZone
+	var errs [2][2]error
 	only := changed(before, after)
-	var families sync.WaitGroup // each has sets of its own
+	var parts sync.WaitGroup
 	for i, four := range []bool{true, false} {
-		families.Go(func() {
-			var of [5]byZone
-			of, errs[i] = differences(before, after, only, newSpace(&q, four, mostNodes), zones)
-			for k := range sets {
-				sets[k][i] = of[k]
-			}
-		})
+		for h, part := range [][]string{zones[:len(zones)/2], zones[len(zones)/2:]} {
+			parts.Go(func() { halves[i][h], errs[i][h] = differences(before, after, only, newSpace(&q, four, mostNodes), part) })
+		}
 	}
-	families.Wait()
-	if err := errors.Join(errs[:]...); err != nil {
-		return nil, errTooMany
+	parts.Wait()
+	for i, half := range halves {
+		if err := cmp.Or(errs[i][0], errs[i][1]); err != nil {
+			return nil, err
+		}
+		take := half[0][0].taking(half[1][0].nodes)
+		for k := range sets {
+			a, b := half[0][k], half[1][k]
+			for n, set := range b.sets {
+				a.zones, a.sets = append(slices.Clip(a.zones), b.zones[n]), append(a.sets, take(set))
+			}
+			sets[k][i] = a
+		}
+		if half[0][0].full {
+			return nil, errTooMany
+		}
 	}
 	for k, to := range []struct {
 		list *[]Delta
