@@ -39,7 +39,9 @@ func Changes(before, after *Ruleset, q Query) (*Difference, error) {
 	var parts sync.WaitGroup
 	for i, four := range []bool{true, false} {
 		for h, part := range [][]string{zones[:len(zones)/2], zones[len(zones)/2:]} {
-			parts.Go(func() { halves[i][h], errs[i][h] = differences(before, after, only, newSpace(&q, four, mostNodes), part) })
+			parts.Go(func() {
+				halves[i][h], errs[i][h] = differences(before, after, only, newSpace(&q, four, mostNodes), part)
+			})
 		}
 	}
 	parts.Wait()
