@@ -403,14 +403,16 @@ func counted(d Decision, before, after *Ruleset) (n int, wrong string) {
 
 // rejects reports whether the router answers by itself: that answer goes through rules of its own.
 func rejects(d Decision) bool {
+	arrives := true // and is answered by a reset, where nothing listens
 	for _, h := range d.Hops {
 		for _, e := range h.Ends {
 			if e.Action == Reject {
 				return true
 			}
+			arrives = arrives && !(h.Packet == First && e.Action == Drop)
 		}
 	}
-	return d.Verdict == Permitted && !listens(d.Leaves)
+	return arrives && !listens(d.Leaves)
 }
 
 // beside returns a rule that ends the way of a packet, and moved, though no packet of the flow ends there.
