@@ -217,3 +217,28 @@ func TestRulesAreOfOneVantage(t *testing.T) {
 		t.Errorf("got %+v", e.Way)
 	}
 }
+
+// Who made a line and who changed it stands in the terminal, HTML, CSV and JSON.
+func TestChangesOfALineAreTold(t *testing.T) {
+	in := rules(t)
+	for r := range in.Devices[0].Lines() {
+		if r.ID == "20" {
+			r.Created, r.Changed = firewall.Change{By: "sato", Time: began.AddDate(-2, 0, 0)}, firewall.Change{By: "suzuki", Time: began.AddDate(0, -1, 0)}
+		}
+	}
+	r := New(Input{Scan: scan(), Findings: findings(), Rules: in})
+	for name, write := range renderers() {
+		if name == "nmap XML" {
+			continue // it has no place for rules
+		}
+		out := strings.Join(strings.Fields(render(t, write, r)), " ")
+		for _, want := range []string{"sato", "suzuki"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: %s is not in it", name, want)
+			}
+		}
+	}
+	if got, want := entry(t, r, "198.51.100.10:25").opener().changes(), "created sato 2024-11-22 02:00, changed suzuki 2026-10-22 02:00"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -42,5 +43,19 @@ func TestSeenAsByADelivery(t *testing.T) {
 	e.Finding.SeenAs = "203.0.113.9" // its own word comes first
 	if got, ok := e.seenElsewhere(); ok {
 		t.Errorf("got %v, want none: it saw us as we came", got)
+	}
+}
+
+// A host has one rule for IPv4 and another for IPv6: each finding is judged by its own family.
+func TestSeenAsByFamily(t *testing.T) {
+	four := finding("198.51.100.10:25", "Exim", "Exim", "4.98", "mx.org.example", attempt("S1", "rs-aaaaaaaaaaaaaaaaaaaa", ok, denied))
+	four.LocalAddr, four.SeenAs = "203.0.113.10", "203.0.113.10"
+	six := finding("[2001:db8:51::10]:25", "Exim", "Exim", "4.98", "mx.org.example", attempt("S1", "rs-bbbbbbbbbbbbbbbbbbbb", ok, denied))
+	six.LocalAddr, six.SeenAs = "2001:db8:113::10", "fd00:20::1"
+	r := New(Input{Scan: scan(), Findings: []probe.Finding{four, six}})
+	for endpoint, want := range map[string]bool{"198.51.100.10:25": false, "[2001:db8:51::10]:25": true} {
+		if got := strings.Contains(strings.Join(entry(t, r, endpoint).Weak, ";"), "look inside"); got != want {
+			t.Errorf("%s: told that outsiders look inside: %v, want %v: %q", endpoint, got, want, entry(t, r, endpoint).Weak)
+		}
 	}
 }
