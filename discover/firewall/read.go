@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"regexp"
 	"slices"
@@ -79,7 +80,9 @@ func ReadFiles(device string, names ...string) (*Ruleset, error) {
 func readFile(name string) (Export, error) {
 	e := Export{File: File{Name: name}}
 	f, err := os.Open(name)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return e, fmt.Errorf("%s: there is no such file", name)
+	} else if err != nil {
 		return e, err
 	}
 	defer f.Close()
