@@ -231,7 +231,9 @@ func TestLargeCertificates(t *testing.T) {
 				server := &smtptest.Server{Dialog: dialog(t, dialogName), TLS: config}
 				server.Start(t)
 				s := service{quick: true, mail: true}
-				f, err := look(t, s.prober(server.Addr().Port()), server.Addr())
+				p := s.prober(server.Addr().Port())
+				p.Limits.Handshake = time.Minute
+				f, err := look(t, p, server.Addr())
 				if err != nil {
 					t.Fatalf("got error %v: what a server does is no error", err)
 				}

@@ -58,7 +58,7 @@ type service struct {
 	answered     bool   // every vector must get a reply
 	undropped    bool   // no budget of the server may be spent
 	connections  int    // at most; 0: not looked at
-	quick        bool   // waits are cut to a fifth of a second, as the server is silent somewhere
+	quick        bool   // waits are cut short, as the server is silent somewhere
 	mail         bool   // it listens on a mail port
 	waits        bool   // it waits for us to speak first, and so we do
 }
@@ -144,7 +144,7 @@ func (s service) prober(port uint16) *probe.Prober {
 		p.MailPorts = []uint16{port}
 	}
 	if s.quick {
-		p.Limits = smtp.Limits{Greeting: 200 * time.Millisecond, Reply: 300 * time.Millisecond, Handshake: 500 * time.Millisecond, Settle: 20 * time.Millisecond}
+		p.Limits = smtp.Limits{Greeting: 300 * time.Millisecond, Reply: 600 * time.Millisecond, Handshake: time.Second, Settle: 20 * time.Millisecond}
 	}
 	return p
 }
