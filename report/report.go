@@ -81,6 +81,16 @@ type Input struct {
 	Coverage   []discover.CoverageRow
 	Deliveries []probe.Delivery
 	Rules      *Rules // nil: none were read
+	// Judged are of Findings, in their order, where they are known already; nil: they are computed. Whole then returns
+	// the i-th finding with all its attempts.
+	Judged []Judgement
+	Whole  func(i int) (probe.Finding, error)
+	// Past is what an inventory knows of the endpoints of Findings, this scan included; nil: there is no inventory.
+	Past      map[netip.AddrPort]Sight
+	Changes   *Changes // since the scan before; nil: there is none
+	Approvals []Approval
+	Assets    []Asset
+	Mentions  map[netip.Addr][]Mention // nil: nobody was asked
 }
 
 // Report is a scan, judged. Its fields are not changed by the renderers.
