@@ -254,7 +254,7 @@ func (e *Entry) suspected() probe.Class {
 func (e *Entry) egress() []string {
 	out := []string{}
 	for i := range e.Finding.Attempts {
-		if h := e.Finding.Attempts[i].Home; h != nil && !slices.Contains(out, host(h.Peer)) {
+		if h := e.Finding.Attempts[i].Home; h != nil && h.Peer != "" && !slices.Contains(out, host(h.Peer)) {
 			out = append(out, host(h.Peer))
 		}
 	}

@@ -47,6 +47,15 @@ type config struct {
 		Wait       string `yaml:"wait"`
 		// Domains of ours whose MX records name the targets.
 		MXNames []string `yaml:"mx_names"`
+		// A mailbox that canaries come home to, where no sink can run.
+		IMAP struct {
+			Server       string `yaml:"server"`
+			User         string `yaml:"user"`
+			PasswordFile string `yaml:"password_file"`
+			Mailbox      string `yaml:"mailbox"`
+			TLS          string `yaml:"tls"`
+			CAFile       string `yaml:"ca_file"`
+		} `yaml:"imap"`
 	} `yaml:"canary"`
 	Local struct {
 		Domains  []string `yaml:"domains"`

@@ -250,6 +250,7 @@ var flagOf = map[string]string{
 	"targets_from": "targets-from", "netbox_token_file": "netbox-token-file",
 	"vantage.name": "vantage", "vantage.zone": "zone", "vantage.source": "source-ip", "vantage.sources": "source", "vantage.source_port": "source-port",
 	"canary.domain": "canary-domain", "canary.listen": "canary-listen", "canary.key_file": "canary-key", "canary.deliveries": "deliveries", "canary.wait": "canary-wait", "canary.mx_names": "canary-mx",
+	"canary.imap.server": "imap-server", "canary.imap.user": "imap-user", "canary.imap.password_file": "imap-password-file", "canary.imap.mailbox": "imap-mailbox", "canary.imap.tls": "imap-tls", "canary.imap.ca_file": "imap-ca-file",
 	"local.domains": "local-domain", "local.senders": "local-sender", "local.hello": "hello", "local.resolver": "resolver", "local.vrfy": "vrfy",
 	"gentle": "gentle", "recog_dir": "recog-dir",
 	"rate.total": "rate", "rate.per_net": "rate-per-net", "rate.per_host": "rate-per-host",
@@ -331,6 +332,7 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 		"vantage.name":  {"dmz", "dmz"}, "vantage.zone": {"z1", "z1"}, "vantage.source": {"127.0.0.1", "127.0.0.1"},
 		"vantage.sources": {`[127.0.0.7, "127.0.0.8:2525", ":2526"]`, "127.0.0.7,127.0.0.8:2525,:2526"}, "vantage.source_port": {"25", "25"},
 		"canary.domain": {"canary.example", "canary.example"}, "canary.listen": {"127.0.0.1:2525", "127.0.0.1:2525"}, "canary.deliveries": {"d.jsonl", "d.jsonl"}, "canary.wait": {"7s", "7s"}, "canary.mx_names": {"[m.example, n.example]", "m.example,n.example"},
+		"canary.imap.server": {"imap.example", "imap.example:993"}, "canary.imap.user": {"u", "u"}, "canary.imap.password_file": {"p", "p"}, "canary.imap.mailbox": {"Canaries", "Canaries"}, "canary.imap.tls": {"starttls", "starttls"}, "canary.imap.ca_file": {"ca.pem", "ca.pem"},
 		"local.domains": {"[a.example, b.example]", "a.example,b.example"}, "local.senders": {"[a@a.example]", "a@a.example"}, "local.hello": {"me.example", "me.example"}, "local.resolver": {"127.0.0.53", "127.0.0.53"}, "local.vrfy": {"true", "true"},
 		"targets_from": {`[neighbours, "nmap:a.xml"]`, "neighbours,nmap:a.xml"}, "netbox_token_file": {"t", "t"},
 		"gentle": {"true", "true"}, "recog_dir": {".", "."},
@@ -386,10 +388,11 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 			}
 			continue
 		}
-		yaml := k + ": " + v.yaml + "\n"
-		if group, name, below := strings.Cut(k, "."); below {
-			yaml = group + ":\n  " + name + ": " + v.yaml + "\n"
+		yaml := ""
+		for depth, name := range strings.Split(k, ".") {
+			yaml += "\n" + strings.Repeat("  ", depth) + name + ":"
 		}
+		yaml += " " + v.yaml + "\n"
 		file := filepath.Join(dir, "c.yaml")
 		if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 			t.Fatal(err)

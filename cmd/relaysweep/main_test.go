@@ -44,6 +44,10 @@ import (
 //	audited FILE ADDRESS:PORT                           FILE, an audit log, has a line for each of its connections
 //	dns FILE ADDRESS:PORT                               answer DNS questions from a zone, a record a line
 //	asked ADDRESS:PORT N REGEXP                         how many questions, such as "org.example. MX", match
+//	mailhost SMTP IMAP FILE [hold]                      a server whose mail comes into a mailbox, and FILE, who signed for it
+//	release IMAP                                        deliver what it holds
+//	letter IMAP FILE                                    put a message into the mailbox
+//	mails IMAP N                                        how many are in it, none of them marked
 //	attempts REPORT AUDIT                               each attempt of a report has a line in the audit log
 func TestScripts(t *testing.T) {
 	needLoopback(t)
@@ -56,6 +60,7 @@ func TestScripts(t *testing.T) {
 			w := make(world)
 			e.Values[worldKey{}] = w
 			e.Values[zonesKey{}] = make(map[string]*zone)
+			e.Values[mailhostsKey{}] = make(map[string]*mailhost)
 			e.Defer(w.close)
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
@@ -65,6 +70,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mta": cmdMTA, "retire": cmdRetire, "appears": cmdAppears, "vacant": cmdVacant, "listening": cmdListening, "nat": cmdNAT, "score": cmdScore, "await": cmdAwait, "said": cmdSaid, "promised": cmdPromised,
 			"refuses": cmdRefuses, "jsonline": cmdJSONLine, "contract": cmdContract, "audited": cmdAudited, "dns": cmdDNS, "asked": cmdAsked, "attempts": cmdAttempts,
+			"mailhost": cmdMailhost, "release": cmdRelease, "letter": cmdLetter, "mails": cmdMails,
 		},
 	})
 }

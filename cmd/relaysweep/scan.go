@@ -108,11 +108,12 @@ type scanning struct {
 	instead      []string // targets, instead of the arguments
 	portsInstead []uint16
 	rulesInstead []exports
-	within       []within       // the targets that it keeps to
-	listener     net.Listener   // of the sink inside the scan
-	sink         net.Addr       // where it listens
-	wasDone      bool           // when we began
-	result       *report.Report // of a scan that ran to its end
+	within       []within        // the targets that it keeps to
+	listener     net.Listener    // of the sink inside the scan
+	sink         net.Addr        // where it listens
+	mailbox      *canary.Mailbox // that canaries come home to; nil: none is polled
+	wasDone      bool            // when we began
+	result       *report.Report  // of a scan that ran to its end
 
 	mu         sync.Mutex
 	findings   []probe.Finding
@@ -120,6 +121,7 @@ type scanning struct {
 	home       map[string]bool      // which deliveries these are
 	failures   []string             // probes that could not be made
 	unread     error                // why the deliveries are not known
+	unpolled   error                // why those of the mailbox are not
 	covs       []*discover.Coverage // what was seen from the vantage's own source, then from each further one
 	counters   discover.Counters
 	plain      []uint64     // of each of them: what opened to the vantage's own source after all
@@ -326,6 +328,12 @@ func (sc *scanning) openState() (err error) {
 		if err := sc.checkSources(); err != nil {
 			return err
 		}
+	}
+	if sc.s.StopAt == probe.Delivered && sc.s.IMAP.Server != "" && !sc.s.DiscoverOnly {
+		if sc.mailbox, err = sc.s.IMAP.open(sc.canary); err != nil {
+			return err
+		}
+		sc.mailbox.Store, sc.mailbox.Timeout = sc.cameHome, pollTimeout
 	}
 	if sc.s.newKey != "" && !sc.s.DiscoverOnly {
 		if err := writeKey(sc.s.newKey, sc.s.Key); err != nil {
@@ -661,16 +669,26 @@ func (sc *scanning) awaitDeliveries(ctx context.Context) {
 		return
 	}
 	if sc.wasDone && sc.sink == nil {
-		sc.readDeliveries() // nothing was sent now that could be on its way
+		sc.poll(ctx) // nothing was sent now that could be on its way
+		sc.readDeliveries()
 		return
 	}
 	deadline := time.NewTimer(sc.s.Wait)
 	defer deadline.Stop()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
+	var polled time.Time
 	for sc.awaited() {
+		if time.Since(polled) >= pollEvery && sc.mailbox != nil {
+			sc.poll(ctx)
+			polled = time.Now()
+			continue
+		}
 		select {
 		case <-deadline.C:
+			if time.Since(polled) >= pollEvery-time.Second {
+				sc.poll(ctx)
+			}
 			return
 		case <-ctx.Done():
 			return
@@ -710,22 +728,36 @@ func (sc *scanning) readDeliveries() {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	sc.unread = err
-	ours := make(map[string]bool)
-	for i := range sc.findings {
-		for _, a := range sc.findings[i].Attempts {
-			ours[a.Canary] = true
-		}
-	}
+	ours := sc.ours()
 	for _, d := range ds {
-		if sc.s.Listen == "" || ours[d.Canary] {
+		if sc.s.Listen == "" && sc.s.IMAP.Server == "" || ours[d.Canary] {
 			sc.arrived(d)
 		}
 	}
 }
 
+// ours are the canaries that this scan sent. It is called with the lock held.
+func (sc *scanning) ours() map[string]bool {
+	ours := make(map[string]bool)
+	for i := range sc.findings {
+		for _, a := range sc.findings[i].Attempts {
+			ours[a.Canary] = true
+		}
+		for other := range sc.findings[i].Others {
+			ours[other] = true
+		}
+	}
+	return ours
+}
+
+// deliveryKey tells deliveries apart. The same one may be read again and again, from a file, a mailbox and the journal.
+func deliveryKey(d probe.Delivery) string {
+	return fmt.Sprint(d.Canary, " ", d.Time.UnixNano(), " ", d.Peer, " ", d.To)
+}
+
 // arrived adds a delivery, once. It is called with the lock held.
 func (sc *scanning) arrived(d probe.Delivery) {
-	key := fmt.Sprint(d.Canary, " ", d.Time.UnixNano(), " ", d.Peer, " ", d.To)
+	key := deliveryKey(d)
 	if !sc.home[key] {
 		sc.home[key] = true
 		sc.deliveries = append(sc.deliveries, d)
@@ -749,6 +781,9 @@ func (sc *scanning) conclude(interrupted bool) error {
 	}
 	if sc.unread != nil {
 		rs.Notes = append(rs.Notes, "what came home is not known: "+sc.unread.Error())
+	}
+	if sc.unpolled != nil {
+		rs.Notes = append(rs.Notes, "what came home is not known: "+sc.unpolled.Error())
 	}
 	if sc.fatal != nil {
 		rs.Notes = append(rs.Notes, sc.fatal.Error())

@@ -45,6 +45,7 @@ type settings struct {
 	Key            []byte
 	MXNames        []string
 	DeliveriesFile string
+	IMAP           imapSettings  // of a mailbox that canaries come home to
 	Wait           time.Duration // for deliveries, after the last probe
 	Domains        []string
 	Senders        []string
@@ -192,6 +193,7 @@ func probeFlags() []cli.Flag {
 		listFlag("canary-mx", "`DOMAINS` of yours whose MX records name the targets"),
 		stringFlag("canary-wait", "wait so long for canaries after the last probe (default 30s)"),
 		stringFlag("deliveries", "`FILE` that the sink writes, or that canary serve writes and scan reads"),
+		imapFlag("server"), imapFlag("user"), imapFlag("password-file"), imapFlag("mailbox"), imapFlag("tls"), imapFlag("ca-file"),
 		listFlag("local-domain", "mail domains of the organisation"),
 		listFlag("local-sender", "existing addresses of the organisation, to be forged"),
 		boolFlag("vrfy", "ask VRFY whether the local senders exist"),
@@ -300,6 +302,9 @@ func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(fl
 		return err
 	}
 	s.DeliveriesFile = get("deliveries", "$.canary.deliveries", cfg.Canary.Deliveries).text
+	if s.IMAP, err = imapOf(cfg, get); err != nil {
+		return err
+	}
 	if s.Wait, err = get("canary-wait", "$.canary.wait", cfg.Canary.Wait).duration(30 * time.Second); err != nil {
 		return err
 	}
@@ -313,8 +318,8 @@ func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(fl
 	if s.StopAt == probe.Delivered && s.Canary == "" {
 		return stop.errorf("stop_at delivered sends messages, and they may only go to a mail domain of yours: set canary.domain (--canary-domain)")
 	}
-	if s.StopAt == probe.Delivered && s.Listen == "" && s.DeliveriesFile == "" {
-		return stop.errorf("stop_at delivered needs to see what comes home: set canary.listen for a sink inside the scan, or canary.deliveries, which relaysweep canary serve writes")
+	if s.StopAt == probe.Delivered && s.Listen == "" && s.DeliveriesFile == "" && s.IMAP.Server == "" {
+		return stop.errorf("stop_at delivered needs to see what comes home: set canary.listen for a sink inside the scan, or canary.deliveries, which relaysweep canary serve writes, or canary.imap, a mailbox")
 	}
 	keyFile := get("canary-key", "$.canary.key_file", cfg.Canary.KeyFile).text
 	missing := false

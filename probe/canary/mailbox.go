@@ -55,6 +55,9 @@ const (
 
 func (s Security) String() string { return [...]string{"tls", "starttls", "none"}[s] }
 
+// MarshalText implements encoding.TextMarshaler.
+func (s Security) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *Security) UnmarshalText(b []byte) error {
 	for _, *s = range []Security{TLS, STARTTLS, Plain} {
@@ -137,6 +140,7 @@ func (m *Mailbox) check(ctx context.Context) (did Checked, err error) {
 	defer conn.Close()
 	hangUp := context.AfterFunc(ctx, func() { conn.raw.Close() })
 	defer hangUp()
+	conn.allow(maxTalk) // the client reads at once
 	c := imapclient.New(conn, nil)
 	defer c.Close()
 	s := &imapSession{m, conn, c}
@@ -195,7 +199,6 @@ type imapSession struct {
 
 // open logs in and opens the mailbox, to read it only where nothing is to be deleted.
 func (s *imapSession) open() error {
-	s.conn.allow(maxTalk)
 	if err := s.c.WaitGreeting(); err != nil {
 		return err
 	}

@@ -1,0 +1,351 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"relaysweep/probe"
+	"relaysweep/probe/canary"
+)
+
+// imapSettings name a mailbox that canaries come home to. The password stands in its file alone.
+type imapSettings struct {
+	Server       string // host:port; if empty, there is no mailbox
+	User         string
+	PasswordFile string
+	Mailbox      string
+	TLS          canary.Security
+	CAFile       string
+}
+
+// How often a scan looks into the mailbox while it waits for canaries, and how long it looks.
+const (
+	pollEvery   = 10 * time.Second
+	pollTimeout = 30 * time.Second
+)
+
+// Bounds on files that are named for the mailbox.
+const (
+	maxPassword = 1 << 10
+	maxCAFile   = 1 << 20
+)
+
+// imapFlag is one of the flags that name a mailbox.
+func imapFlag(name string) cli.Flag {
+	return stringFlag("imap-"+name, map[string]string{
+		"server":        "`HOST[:PORT]` of a mailbox that canaries come home to, where no sink can run (default port 993)",
+		"user":          "`NAME` to log in to the mailbox with",
+		"password-file": "`FILE` with its password, which nobody else may read (mode 0600)",
+		"mailbox":       "`MAILBOX` to look into (default INBOX)",
+		"tls":           "tls (from the first byte), starttls, or none, which works on loopback alone (default tls)",
+		"ca-file":       "`FILE` with the certificates (PEM) of who signed the server's (default: the system's)",
+	}[name])
+}
+
+// imapOf resolves what names the mailbox.
+func imapOf(cfg *config, get getter) (s imapSettings, err error) {
+	in := cfg.Canary.IMAP
+	s.User = get("imap-user", "$.canary.imap.user", in.User).text
+	s.PasswordFile = get("imap-password-file", "$.canary.imap.password_file", in.PasswordFile).text
+	s.Mailbox = get("imap-mailbox", "$.canary.imap.mailbox", in.Mailbox).text
+	s.CAFile = get("imap-ca-file", "$.canary.imap.ca_file", in.CAFile).text
+	security := get("imap-tls", "$.canary.imap.tls", in.TLS)
+	if err := s.TLS.UnmarshalText([]byte(cmp.Or(security.text, "tls"))); err != nil {
+		return s, security.errorf("%w", err)
+	}
+	server := get("imap-server", "$.canary.imap.server", in.Server)
+	if server.text == "" {
+		return s, nil
+	}
+	host, port, err := net.SplitHostPort(server.text)
+	if err != nil {
+		host, port = strings.Trim(server.text, "[]"), map[canary.Security]string{canary.TLS: "993"}[s.TLS]
+		port = cmp.Or(port, "143")
+	}
+	a, notAddress := netip.ParseAddr(host)
+	if _, err := netip.ParseAddrPort("127.0.0.1:" + port); err != nil || notAddress != nil && host != "localhost" && !mailDomain(host) {
+		return s, server.errorf("%q is not host:port: write it like imap.example.net:993", server.text)
+	}
+	if s.TLS == canary.Plain && host != "localhost" && !a.IsLoopback() {
+		return s, security.errorf("without TLS a mailbox is read on loopback alone: use tls or starttls")
+	}
+	s.Server = net.JoinHostPort(host, port)
+	return s, nil
+}
+
+// open makes the mailbox. Nothing is sent.
+func (s imapSettings) open(c probe.Canary) (*canary.Mailbox, error) {
+	m := &canary.Mailbox{Canary: c, Server: s.Server, Security: s.TLS, User: s.User, Name: s.Mailbox}
+	if s.User == "" || s.PasswordFile == "" {
+		return nil, errors.New("set canary.imap.user and canary.imap.password_file: the mailbox wants them")
+	}
+	var err error
+	if m.Password, err = secret(s.PasswordFile); err != nil {
+		return nil, err
+	}
+	if s.CAFile != "" {
+		b, err := readBounded(s.CAFile, maxCAFile)
+		if err != nil {
+			return nil, err
+		}
+		m.Roots = x509.NewCertPool()
+		if !m.Roots.AppendCertsFromPEM(b) {
+			return nil, fmt.Errorf("%s: no certificate (PEM) in it", s.CAFile)
+		}
+	}
+	return m, nil
+}
+
+// secret reads a password from a file that nobody else can read.
+func secret(name string) (string, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return "", err
+	}
+	if info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
+		return "", fmt.Errorf("%s: others may read this password: chmod 600 %[1]s", name)
+	}
+	b, err := readBounded(name, maxPassword)
+	if err != nil {
+		return "", err
+	}
+	s := strings.TrimRight(string(b), "\r\n")
+	if s == "" {
+		return "", fmt.Errorf("%s: no password in it", name)
+	}
+	return s, nil
+}
+
+// readBounded reads a file of so many bytes at most.
+func readBounded(name string, most int64) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > most {
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, most)
+	}
+	return os.ReadFile(name)
+}
+
+// poll looks into the mailbox, if there is one. What could not be read is told by the report: it is no reason to stop.
+func (sc *scanning) poll(ctx context.Context) {
+	if sc.mailbox == nil {
+		return
+	}
+	_, err := sc.mailbox.Check(ctx)
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if sc.unpolled = err; errors.Is(err, canary.ErrLogin) {
+		sc.mailbox = nil // another try would lock the account
+	}
+}
+
+// cameHome keeps a delivery of the mailbox, if it is this scan's: relaysweep canary check reads those of others.
+func (sc *scanning) cameHome(d probe.Delivery) error {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if !sc.ours()[d.Canary] || sc.home[deliveryKey(d)] {
+		return nil
+	}
+	if err := sc.journal.add(entry{Delivery: &d}); err != nil {
+		return err
+	}
+	sc.arrived(d)
+	return nil
+}
+
+func (p *program) canaryCheckCommand() *cli.Command {
+	return &cli.Command{
+		Name: "check", Usage: "look for canaries in a mailbox, where no sink can run",
+		Description: "Reads messages that may be canaries or bounces of them, proves them by their address, and appends those that are new to\n" +
+			"the file of deliveries, which scan and report read. Nothing in the mailbox is changed, unless --delete is given.\n" +
+			"With --wait it looks again until all canaries of the scan are home, and exits 3 if some are still out when the time is over.",
+		Flags: []cli.Flag{
+			stringFlag("config", "configuration `FILE` (default relaysweep.yaml where it exists)"),
+			imapFlag("server"), imapFlag("user"), imapFlag("password-file"), imapFlag("mailbox"), imapFlag("tls"), imapFlag("ca-file"),
+			stringFlag("canary-domain", "mail `DOMAIN` whose mail comes to the mailbox"),
+			stringFlag("canary-key", "`FILE` with the secret that canaries are made with"),
+			listFlag("canary-mx", "`DOMAINS` of yours whose MX records name the targets, and whose mail comes to the mailbox"),
+			stringFlag("deliveries", "append deliveries to `FILE` as JSON Lines"),
+			stringFlag("age", "read messages that came within this time, such as 48h (default 168h, a week)"),
+			stringFlag("wait", "look again for so long, until all canaries are home, such as 1h (default: look once)"),
+			stringFlag("every", "with --wait, how often to look (default 1m)"),
+			stringFlag("scan", "with --wait, `ID` of the scan whose canaries are awaited (default: the last one)"),
+			boolFlag("delete", "delete the messages that proved a canary, once it is stored"),
+		},
+		Action: p.checkCanaries,
+	}
+}
+
+func (p *program) checkCanaries(ctx context.Context, c *cli.Command) error {
+	if err := noArguments(c, 0); err != nil {
+		return err
+	}
+	cfg, err := loadConfig(c)
+	if err != nil {
+		return usage(err)
+	}
+	get := func(flag, key, fromFile string) value {
+		if c.IsSet(flag) {
+			return value{c.String(flag), given(c, flag)}
+		}
+		return value{fromFile, cfg.where(key)}
+	}
+	domain := get("canary-domain", "$.canary.domain", cfg.Canary.Domain)
+	if !mailDomain(domain.text) {
+		return usage(domain.errorf("%q is not a mail domain: set canary.domain", domain.text))
+	}
+	box, err := imapOf(cfg, get)
+	if err == nil && box.Server == "" {
+		err = get("imap-server", "$.canary.imap.server", "").errorf("set canary.imap.server, such as imap.example.net:993")
+	}
+	if err != nil {
+		return usage(err)
+	}
+	var age, wait, every time.Duration
+	for _, d := range []struct {
+		out  *time.Duration
+		flag string
+		zero time.Duration
+	}{{&age, "age", 7 * 24 * time.Hour}, {&wait, "wait", 0}, {&every, "every", time.Minute}} {
+		read := value.someTime
+		if d.flag == "wait" {
+			read = value.duration
+		}
+		if *d.out, err = read(get(d.flag, "", ""), d.zero); err != nil {
+			return usage(err)
+		}
+	}
+	keyFile, file := get("canary-key", "$.canary.key_file", cfg.Canary.KeyFile).text, get("deliveries", "$.canary.deliveries", cfg.Canary.Deliveries).text
+	if keyFile == "" || file == "" {
+		return usage(errors.New("set canary.key_file and canary.deliveries: the scan has the same key, and reads the same file"))
+	}
+	key, missing, err := keyOf(keyFile)
+	if err == nil && missing {
+		err = fmt.Errorf("%s: there is no such key: name the one that the scan was made with", keyFile)
+	}
+	if err != nil {
+		return usage(err)
+	}
+	mx := cfg.Canary.MXNames
+	if c.IsSet("canary-mx") {
+		mx = c.StringSlice("canary-mx")
+	}
+	m, err := box.open(probe.Canary{Domain: domain.text, Key: key, MXNames: mx})
+	if err != nil {
+		return usage(err)
+	}
+	home := make(map[string]bool)    // deliveries that are stored
+	arrived := make(map[string]bool) // their canaries
+	stored, err := canary.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return usage(err)
+	}
+	for _, d := range stored {
+		home[deliveryKey(d)], arrived[d.Canary] = true, true
+	}
+	out, err := canary.OpenFile(file)
+	if err != nil {
+		return usage(err)
+	}
+	defer out.Close()
+	var sent []string
+	if wait > 0 {
+		if sent, err = canariesOf(c.String("scan")); err != nil {
+			return usage(err)
+		}
+	}
+	news := 0
+	m.Age, m.Delete = age, c.Bool("delete")
+	m.Store = func(d probe.Delivery) error {
+		if home[deliveryKey(d)] {
+			return nil
+		}
+		if err := out.Append(d); err != nil {
+			return err
+		}
+		home[deliveryKey(d)], arrived[d.Canary] = true, true
+		news++
+		p.showDelivery(d)
+		return nil
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	end := time.Now().Add(wait)
+	for {
+		news = 0
+		did, err := m.Check(ctx)
+		switch {
+		case errors.Is(err, canary.ErrLogin):
+			return usage(err) // another try would lock the account
+		case ctx.Err() != nil && wait == 0:
+			return &exit{exitIncomplete, "stopped"}
+		case err != nil && wait == 0:
+			return &exit{exitInternal, err.Error()}
+		case err != nil && ctx.Err() == nil:
+			fmt.Fprintf(p.err, "relaysweep: %v\n", err)
+		}
+		if err == nil {
+			fmt.Fprintf(p.err, "relaysweep: %d messages read, %d deliveries that are new, %d messages deleted\n", did.Messages, news, did.Deleted)
+		}
+		if did.Left > 0 {
+			fmt.Fprintf(p.err, "relaysweep: %d older messages were not read: they are too many at once\n", did.Left)
+		}
+		if wait == 0 {
+			return nil
+		}
+		still := 0
+		for _, token := range sent {
+			if !arrived[token] {
+				still++
+			}
+		}
+		pause := min(every, time.Until(end))
+		switch {
+		case still == 0 && err == nil:
+			return nil
+		case pause > 0 && ctx.Err() == nil:
+		case err != nil && ctx.Err() == nil:
+			return &exit{exitInternal, err.Error()}
+		default:
+			return &exit{exitIncomplete, fmt.Sprintf("%d canaries are still out: relaysweep canary check looks again", still)}
+		}
+		select {
+		case <-ctx.Done():
+			return &exit{exitIncomplete, fmt.Sprintf("stopped; %d canaries are still out", still)}
+		case <-time.After(pause):
+		}
+	}
+}
+
+// canariesOf are the canaries of a stored scan that a server took, or may have taken.
+func canariesOf(id string) (sent []string, err error) {
+	_, j, past, err := resumeJournal(cmp.Or(id, "last"))
+	if err != nil {
+		return nil, errors.New(strings.Replace(err.Error(), "--resume: ", "--scan: ", 1))
+	}
+	defer j.Close()
+	for i := range past.findings {
+		for _, a := range past.findings[i].Attempts {
+			if a.End.Code != 0 {
+				sent = append(sent, a.Canary)
+			}
+		}
+	}
+	return sent, nil
+}
