@@ -86,8 +86,7 @@ type notStored struct{ error }
 const (
 	maxMessages = 10_000
 	batch       = 50
-	maxTalk     = 1 << 20 // of what is no message
-	maxFound    = 4 << 20 // of the answer to a search
+	maxTalk     = 1 << 20 // of what is no message, such as the answer to a search
 )
 
 // Check looks into the mailbox once, and calls Store for what came home. A message that was stored is not read again.
@@ -247,7 +246,7 @@ func (s *imapSession) find() (uids []imap.UID, left int, err error) {
 		return imap.SearchCriteria{Header: []imap.SearchCriteriaHeaderField{{Key: name, Value: value}}}
 	}
 	bounces := imap.SearchCriteria{Or: [][2]imap.SearchCriteria{{with("To", "rs-"), with("Content-Type", "multipart/report")}}}
-	s.conn.allow(maxFound)
+	s.conn.allow(maxTalk)
 	found, err := s.c.UIDSearch(&imap.SearchCriteria{
 		// Servers compare the day alone, and in their own time zone.
 		Since: now().UTC().Add(-cmp.Or(s.m.Age, 7*24*time.Hour)).AddDate(0, 0, -1).Truncate(24 * time.Hour),
@@ -314,7 +313,6 @@ func (s *imapSession) read(uids []imap.UID, part imap.PartSpecifier, most int64)
 	cmd := s.c.Fetch(imap.UIDSetNum(uids...), &imap.FetchOptions{UID: true, InternalDate: true, BodySection: []*imap.FetchItemBodySection{
 		{Specifier: part, Peek: true, Partial: &imap.SectionPartial{Size: most}},
 	}})
-	defer cmd.Close()
 	for {
 		data := cmd.Next()
 		if data == nil {
@@ -337,7 +335,7 @@ func (s *imapSession) read(uids []imap.UID, part imap.PartSpecifier, most int64)
 				}
 				var b bytes.Buffer
 				if _, err := io.Copy(&b, io.LimitReader(item.Literal, most)); err != nil {
-					return nil, err
+					return nil, err // the connection is broken; to close cmd would read from it beside the library
 				}
 				msg.body = b.Bytes()
 			}

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,9 +43,14 @@ type inbox struct {
 
 	mu   sync.Mutex
 	said bytes.Buffer // by both sides
+
+	quiet atomic.Bool // what is said is not kept
 }
 
 func (b *inbox) Write(p []byte) (int, error) {
+	if b.quiet.Load() {
+		return len(p), nil
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.said.Write(p)
@@ -59,9 +65,9 @@ var (
 )
 
 // put puts a message into the mailbox.
-func (b *inbox) put(t *testing.T, message string) { t.Helper(); b.putAt(t, message, came) }
+func (b *inbox) put(t testing.TB, message string) { t.Helper(); b.putAt(t, message, came) }
 
-func (b *inbox) putAt(t *testing.T, message string, at time.Time) {
+func (b *inbox) putAt(t testing.TB, message string, at time.Time) {
 	t.Helper()
 	message = strings.ReplaceAll(strings.ReplaceAll(message, "\r\n", "\n"), "\n", "\r\n")
 	if _, err := b.Append("INBOX", literal{strings.NewReader(message)}, &imap.AppendOptions{Time: at}); err != nil {
@@ -73,7 +79,7 @@ type literal struct{ *strings.Reader }
 
 func (l literal) Size() int64 { return l.Reader.Size() }
 
-// left are the subjects of what is in the mailbox, and whether anything in it is marked.
+// left is how many messages are in the mailbox, and how many of them are marked.
 func (b *inbox) left(t *testing.T) (messages, marked uint32) {
 	t.Helper()
 	s, err := b.Status("INBOX", &imap.StatusOptions{NumMessages: true, NumUnseen: true, NumDeleted: true})
@@ -125,7 +131,7 @@ func (a *authority) sign(t *testing.T, ip string) tls.Certificate {
 }
 
 // serveIMAP runs an IMAP server on loopback until the test ends. options may be nil.
-func serveIMAP(t *testing.T, options *imapserver.Options, implicit bool) *inbox {
+func serveIMAP(t testing.TB, options *imapserver.Options, implicit bool) *inbox {
 	t.Helper()
 	if options == nil {
 		options = &imapserver.Options{InsecureAuth: true}
@@ -545,8 +551,8 @@ func TestHostileServers(t *testing.T) {
 		{"a greeting without end", "* OK " + strings.Repeat("x", 2<<20), nil, "the server sends more than was asked for"},
 		{"a literal larger than memory", ok, map[string]string{"UID FETCH": "* 1 FETCH (UID 1 ENVELOPE ({9000000000000000000}\r\n" + strings.Repeat("x", 1<<16) + endlessly}, "more than was asked for"},
 		{"a header larger than asked for", ok, map[string]string{"UID FETCH": "* 1 FETCH (UID 1 BODY[HEADER]<0> {9000000000000000000}\r\n" + strings.Repeat("x: y\r\n", 1<<12) + endlessly}, "more than was asked for"},
-		{"untagged answers without end", ok, map[string]string{"UID SEARCH": "* 1 EXISTS\r\n" + endlessly}, "more than was asked for"},
-		{"found numbers without end", ok, map[string]string{"UID SEARCH": "* SEARCH 7 5 3 1 9\r\n" + endlessly}, "more than was asked for"},
+		{"untagged answers without end", ok, map[string]string{"UID SEARCH": strings.Repeat("* 1 EXISTS\r\n", 1000) + endlessly}, "more than was asked for"},
+		{"found numbers without end", ok, map[string]string{"UID SEARCH": strings.Repeat("* SEARCH 7 5 3 1 9\r\n", 1000) + endlessly}, "more than was asked for"},
 		{"messages that nobody asked for", ok, map[string]string{"UID FETCH": "* 9 FETCH (UID 9 BODY[HEADER]<0> {3}\r\nx\r\n)\r\n$ OK done\r\n"}, ""},
 		{"a message without a number", ok, map[string]string{"UID FETCH": "* 1 FETCH (BODY[HEADER]<0> {3}\r\nx\r\n UID 1)\r\n$ OK done\r\n"}, ""},
 		{"the same message twice", ok, map[string]string{"UID FETCH": "* 1 FETCH (UID 1 BODY[HEADER]<0> {3}\r\nx\r\n)\r\n* 1 FETCH (UID 1 BODY[HEADER]<0> {3}\r\nx\r\n)\r\n$ OK done\r\n"}, ""},
@@ -691,4 +697,22 @@ func FuzzMailboxServer(f *testing.F) {
 			t.Errorf("it hangs: %v", err)
 		}
 	})
+}
+
+// A look into a full mailbox.
+func BenchmarkMailbox(b *testing.B) {
+	const n = 10_000
+	in := serveIMAP(b, nil, false)
+	for i := range n {
+		in.put(b, message(tokenOf(i), strings.Repeat("Received: from relay.org.example (unknown [192.0.2.25]) by mx.example.net (Postfix) with ESMTP; Mon, 2 Mar 2026 10:00:00 +0900\n", 5)))
+	}
+	in.quiet.Store(true)
+	for b.Loop() {
+		m := mailbox(in.addr, &box{})
+		m.Timeout = 5 * time.Minute
+		if did, err := m.Check(b.Context()); err != nil || did.Deliveries != n {
+			b.Fatalf("got %+v, %v", did, err)
+		}
+	}
+	b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "messages/s")
 }
