@@ -44,6 +44,15 @@ func usage(err error) error {
 	return &exit{exitUsage, err.Error()}
 }
 
+// orUsage makes an error that ends with exit code 2, unless it has a code of its own.
+func orUsage(err error) error {
+	var e *exit
+	if errors.As(err, &e) {
+		return err
+	}
+	return usage(err)
+}
+
 // hint adds the next step to an error.
 func hint(err error, next string) error { return fmt.Errorf("%w (%s)", err, next) }
 

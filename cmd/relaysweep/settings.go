@@ -70,6 +70,9 @@ type settings struct {
 	Rules          []exports // of the firewalls on the way
 	Approvals      string    // file of what is approved
 	Within         []within  // targets that the scan keeps to; empty: all
+	Inventory      string    // file or URL
+	Site           string    // that the endpoints belong to
+	Since          time.Time // what was looked at since is passed over; zero: nothing is
 	Notes          []string
 	TargetsFrom    []discover.Entry // sources that name targets, as source.Parse reads them; what they named is in Spec
 	TokenFile      string           // of NetBox
@@ -282,10 +285,12 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 	if s.Approvals = get("approvals", "$.approvals", cfg.path(cfg.Approvals)).text; s.Approvals != "" {
 		s.Approvals = absolute(s.Approvals)
 	}
-	if cfg.Inventory != "" {
-		s.Notes = append(s.Notes, cfg.file+": inventory is read by later versions; this one does not use it")
+	if s.Inventory, err = inventoryName(c, cfg); err != nil {
+		return nil, err
 	}
-	return s, nil
+	s.Site = get("site", "$.site", cfg.Site).text
+	s.Since, err = sinceOf(get("since", "", ""), s.Started)
+	return s, err
 }
 
 type getter func(flag, key, fromFile string) value
