@@ -560,6 +560,9 @@ func (sc *scanning) announce() {
 		}
 		fmt.Fprintf(sc.talk, "  resumed: %d targets%s and %d services are done already\n", sc.covs[0].Looked(), pass, n)
 	}
+	if sc.fresh != nil {
+		fmt.Fprintf(sc.talk, "  what this vantage looked at since %s is passed over\n", s.Since.Format("2006-01-02 15:04"))
+	}
 	for _, n := range slices.Concat(s.Named, s.partNotes(), s.Notes) {
 		fmt.Fprintf(sc.talk, "  %s\n", n)
 	}
