@@ -719,6 +719,13 @@ func (sc *scanning) awaited() bool {
 // home after the scan, to a sink that stands alone. Where the sink is inside, the file may hold other scans' as well,
 // which are left out; where the file is all there is, the report shows what belongs to no attempt.
 func (sc *scanning) readDeliveries() {
+	if ds, err := sc.store.Deliveries(context.Background(), sc.info); err == nil { // a sink may write there
+		sc.mu.Lock()
+		for _, d := range ds {
+			sc.arrived(d)
+		}
+		sc.mu.Unlock()
+	}
 	if sc.s.DeliveriesFile == "" {
 		return
 	}

@@ -22,6 +22,7 @@ import (
 	"relaysweep/discover"
 	"relaysweep/probe"
 	"relaysweep/ratelimit"
+	"relaysweep/report/inventory"
 )
 
 // settings are all that a scan needs to know, made once from flags, environment and configuration, in that order of
@@ -276,6 +277,9 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 		return nil, err
 	}
 	s.AuditLog = get("audit-log", "", "").text
+	if s.Inventory, err = inventoryName(c, cfg); err != nil {
+		return nil, err
+	}
 	if err := s.probing(c, cfg, get, list); err != nil {
 		return nil, err
 	}
@@ -284,9 +288,6 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 	}
 	if s.Approvals = get("approvals", "$.approvals", cfg.path(cfg.Approvals)).text; s.Approvals != "" {
 		s.Approvals = absolute(s.Approvals)
-	}
-	if s.Inventory, err = inventoryName(c, cfg); err != nil {
-		return nil, err
 	}
 	s.Site = get("site", "$.site", cfg.Site).text
 	s.Since, err = sinceOf(get("since", "", ""), s.Started)
@@ -318,7 +319,7 @@ func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(fl
 	if s.StopAt == probe.Delivered && s.Canary == "" {
 		return stop.errorf("stop_at delivered sends messages, and they may only go to a mail domain of yours: set canary.domain (--canary-domain)")
 	}
-	if s.StopAt == probe.Delivered && s.Listen == "" && s.DeliveriesFile == "" {
+	if s.StopAt == probe.Delivered && s.Listen == "" && s.DeliveriesFile == "" && !inventory.IsURL(s.Inventory) { // a sink elsewhere may write there
 		return stop.errorf("stop_at delivered needs to see what comes home: set canary.listen for a sink inside the scan, or canary.deliveries, which relaysweep canary serve writes")
 	}
 	keyFile := get("canary-key", "$.canary.key_file", cfg.Canary.KeyFile).text
