@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,6 +21,7 @@ import (
 
 	"relaysweep/probe"
 	"relaysweep/probe/canary"
+	"relaysweep/report/inventory"
 )
 
 // imapSettings name a mailbox that canaries come home to. The password stands in its file alone.
@@ -162,7 +164,7 @@ func (sc *scanning) cameHome(d probe.Delivery) error {
 	if !sc.ours()[d.Canary] || sc.home[deliveryKey(d)] {
 		return nil
 	}
-	if err := sc.journal.add(entry{Delivery: &d}); err != nil {
+	if err := sc.inv.Deliver(d); err != nil {
 		return err
 	}
 	sc.arrived(d)
@@ -172,8 +174,8 @@ func (sc *scanning) cameHome(d probe.Delivery) error {
 func (p *program) canaryCheckCommand() *cli.Command {
 	return &cli.Command{
 		Name: "check", Usage: "look for canaries in a mailbox, where no sink can run",
-		Description: "Reads messages that may be canaries or bounces of them, proves them by their address, and appends those that are new to\n" +
-			"the file of deliveries, which scan and report read. Nothing in the mailbox is changed, unless --delete is given.\n" +
+		Description: "Reads messages that may be canaries or bounces of them, proves them by their address, and puts those that are new into\n" +
+			"the inventory and the file of deliveries. Nothing in the mailbox is changed, unless --delete is given.\n" +
 			"With --wait it looks again until all canaries of the scan are home, and exits 3 if some are still out when the time is over.",
 		Flags: []cli.Flag{
 			stringFlag("config", "configuration `FILE` (default relaysweep.yaml where it exists)"),
@@ -182,7 +184,7 @@ func (p *program) canaryCheckCommand() *cli.Command {
 			stringFlag("canary-key", "`FILE` with the secret that canaries are made with"),
 			listFlag("canary-mx", "`DOMAINS` of yours whose MX records name the targets, and whose mail comes to the mailbox"),
 			stringFlag("deliveries", "append deliveries to `FILE` as JSON Lines"),
-			stringFlag("age", "read messages that came within this time, such as 48h (default 168h, a week)"),
+			stringFlag("since", "read messages that came within this `TIME`, such as 2d (default 7d)"), inventoryFlags()[0],
 			stringFlag("wait", "look again for so long, until all canaries are home, such as 1h (default: look once)"),
 			stringFlag("every", "with --wait, how often to look (default 1m)"),
 			stringFlag("scan", "with --wait, `ID` of the scan whose canaries are awaited (default: the last one)"),
@@ -217,23 +219,24 @@ func (p *program) checkCanaries(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return usage(err)
 	}
-	var age, wait, every time.Duration
-	for _, d := range []struct {
-		out  *time.Duration
-		flag string
-		zero time.Duration
-	}{{&age, "age", 7 * 24 * time.Hour}, {&wait, "wait", 0}, {&every, "every", time.Minute}} {
-		read := value.someTime
-		if d.flag == "wait" {
-			read = value.duration
-		}
-		if *d.out, err = read(get(d.flag, "", ""), d.zero); err != nil {
-			return usage(err)
-		}
+	now := time.Now()
+	since := get("since", "", "")
+	since.text = cmp.Or(since.text, "7d")
+	from, err := since.ago(now)
+	if err != nil {
+		return usage(err)
+	}
+	wait, err := get("wait", "", "").duration(0)
+	if err != nil {
+		return usage(err)
+	}
+	every, err := get("every", "", "").someTime(time.Minute)
+	if err != nil {
+		return usage(err)
 	}
 	keyFile, file := get("canary-key", "$.canary.key_file", cfg.Canary.KeyFile).text, get("deliveries", "$.canary.deliveries", cfg.Canary.Deliveries).text
-	if keyFile == "" || file == "" {
-		return usage(errors.New("set canary.key_file and canary.deliveries: the scan has the same key, and reads the same file"))
+	if keyFile == "" {
+		return usage(errors.New("set canary.key_file: the scan has the same key"))
 	}
 	key, missing, err := keyOf(keyFile)
 	if err == nil && missing {
@@ -250,102 +253,157 @@ func (p *program) checkCanaries(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return usage(err)
 	}
-	home := make(map[string]bool)    // deliveries that are stored
-	arrived := make(map[string]bool) // their canaries
-	stored, err := canary.ReadFile(file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return usage(err)
-	}
-	for _, d := range stored {
-		home[deliveryKey(d)], arrived[d.Canary] = true, true
-	}
-	out, err := canary.OpenFile(file)
+	store, err := sinkInventory(ctx, c, cfg)
 	if err != nil {
-		return usage(err)
+		return err
 	}
-	defer out.Close()
-	var sent []string
-	if wait > 0 {
-		if sent, err = canariesOf(c.String("scan")); err != nil {
+	if store != nil {
+		defer store.Close()
+	} else if file == "" {
+		return usage(errors.New("there is no inventory yet: name one (--inventory), or set canary.deliveries, which the scan reads"))
+	}
+	k := &keeper{p: p, store: store, home: make(map[string]bool), arrived: make(map[string]bool)}
+	if file != "" {
+		stored, err := canary.ReadFile(file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return usage(err)
 		}
-	}
-	news := 0
-	m.Age, m.Delete = age, c.Bool("delete")
-	m.Store = func(d probe.Delivery) error {
-		if home[deliveryKey(d)] {
-			return nil
+		k.know(stored)
+		if k.file, err = canary.OpenFile(file); err != nil {
+			return usage(err)
 		}
-		if err := out.Append(d); err != nil {
+		defer k.file.Close()
+	}
+	if wait > 0 {
+		if err := k.await(ctx, cmp.Or(c.String("scan"), "last")); err != nil {
 			return err
 		}
-		home[deliveryKey(d)], arrived[d.Canary] = true, true
-		news++
-		p.showDelivery(d)
-		return nil
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	end := time.Now().Add(wait)
-	for {
-		news = 0
-		did, err := m.Check(ctx)
+	m.Age, m.Delete = now.Sub(from), c.Bool("delete")
+	m.Store = func(d probe.Delivery) error { return k.keep(context.WithoutCancel(ctx), d) }
+	for end := now.Add(wait); ; {
+		err := k.look(ctx, m)
 		switch {
 		case errors.Is(err, canary.ErrLogin):
 			return usage(err) // another try would lock the account
-		case ctx.Err() != nil && wait == 0:
-			return &exit{exitIncomplete, "stopped"}
-		case err != nil && wait == 0:
+		case wait == 0 && err == nil:
+			return nil
+		case wait == 0 && ctx.Err() == nil:
 			return &exit{exitInternal, err.Error()}
-		case err != nil && ctx.Err() == nil:
+		}
+		out, pause := k.out(), min(every, time.Until(end))
+		switch {
+		case ctx.Err() != nil:
+			return &exit{exitIncomplete, "stopped"}
+		case out == 0 && err == nil:
+			return nil
+		case pause <= 0 && err != nil:
+			return &exit{exitInternal, err.Error()}
+		case pause <= 0:
+			return &exit{exitIncomplete, fmt.Sprintf("%d canaries are still out: relaysweep canary check looks again", out)}
+		case err != nil:
 			fmt.Fprintf(p.err, "relaysweep: %v\n", err)
 		}
-		if err == nil {
-			fmt.Fprintf(p.err, "relaysweep: %d messages read, %d deliveries that are new, %d messages deleted\n", did.Messages, news, did.Deleted)
-		}
-		if did.Left > 0 {
-			fmt.Fprintf(p.err, "relaysweep: %d older messages were not read: they are too many at once\n", did.Left)
-		}
-		if wait == 0 {
-			return nil
-		}
-		still := 0
-		for _, token := range sent {
-			if !arrived[token] {
-				still++
-			}
-		}
-		pause := min(every, time.Until(end))
-		switch {
-		case still == 0 && err == nil:
-			return nil
-		case pause > 0 && ctx.Err() == nil:
-		case err != nil && ctx.Err() == nil:
-			return &exit{exitInternal, err.Error()}
-		default:
-			return &exit{exitIncomplete, fmt.Sprintf("%d canaries are still out: relaysweep canary check looks again", still)}
-		}
+		t := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-			return &exit{exitIncomplete, fmt.Sprintf("stopped; %d canaries are still out", still)}
-		case <-time.After(pause):
+			t.Stop()
+		case <-t.C:
 		}
 	}
 }
 
-// canariesOf are the canaries of a stored scan that a server took, or may have taken.
-func canariesOf(id string) (sent []string, err error) {
-	_, j, past, err := resumeJournal(cmp.Or(id, "last"))
-	if err != nil {
-		return nil, errors.New(strings.Replace(err.Error(), "--resume: ", "--scan: ", 1))
+// keeper puts what a mailbox held where scan and report find it: each delivery once, however often it is read.
+type keeper struct {
+	p       *program
+	store   *inventory.Store // nil: none
+	file    *canary.File     // nil: none
+	home    map[string]bool  // deliveries that are in the file
+	arrived map[string]bool  // canaries that are home
+	awaited []string         // canaries of the scan that a server took, or may have taken
+	news    int
+}
+
+func (k *keeper) know(ds []probe.Delivery) {
+	for _, d := range ds {
+		k.home[deliveryKey(d)], k.arrived[d.Canary] = true, true
 	}
-	defer j.Close()
-	for i := range past.findings {
-		for _, a := range past.findings[i].Attempts {
+}
+
+// keep stores a delivery, and shows it if it is new.
+func (k *keeper) keep(ctx context.Context, d probe.Delivery) error {
+	before := k.home[deliveryKey(d)]
+	if k.file != nil && !before {
+		if err := k.file.Append(d); err != nil {
+			return err
+		}
+	}
+	k.know([]probe.Delivery{d})
+	if k.store != nil {
+		stored, err := k.store.Delivered(ctx, d.Canary)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(stored, func(s probe.Delivery) bool { return deliveryKey(s) == deliveryKey(d) }) {
+			before = true
+		} else if err := k.store.Deliver(ctx, d); err != nil {
+			return err
+		}
+	}
+	if !before {
+		k.news++
+		k.p.showDelivery(d)
+	}
+	return nil
+}
+
+// look looks into the mailbox once, and tells what was there.
+func (k *keeper) look(ctx context.Context, m *canary.Mailbox) error {
+	k.news = 0
+	did, err := m.Check(ctx)
+	if err == nil {
+		fmt.Fprintf(k.p.err, "relaysweep: %d messages read, %d deliveries that are new, %d messages deleted\n", did.Messages, k.news, did.Deleted)
+	}
+	if did.Left > 0 {
+		fmt.Fprintf(k.p.err, "relaysweep: %d older messages were not read: they are too many at once\n", did.Left)
+	}
+	return err
+}
+
+// await learns what a stored scan sent.
+func (k *keeper) await(ctx context.Context, scan string) error {
+	if k.store == nil {
+		return usage(errors.New("--wait: there is no inventory that tells what is awaited: look once, without it"))
+	}
+	info, err := k.store.Find(ctx, scan)
+	if err != nil {
+		return stored(err)
+	}
+	findings, deliveries, err := k.store.Findings(ctx, info)
+	if err != nil {
+		return stored(err)
+	}
+	for i := range findings {
+		for _, a := range findings[i].Attempts {
 			if a.End.Code != 0 {
-				sent = append(sent, a.Canary)
+				k.awaited = append(k.awaited, a.Canary)
 			}
 		}
 	}
-	return sent, nil
+	for _, d := range deliveries {
+		k.arrived[d.Canary] = true
+	}
+	return nil
+}
+
+// out is how many of them are not home.
+func (k *keeper) out() (n int) {
+	for _, token := range k.awaited {
+		if !k.arrived[token] {
+			n++
+		}
+	}
+	return n
 }
