@@ -313,7 +313,7 @@ func (j *approvals) rest() {
 			j.add(Violation{Kind: IsUnused, Severity: Low, Vantage: j.r.Scan.Vantage, Approval: u, says: sayUnused, args: []any{u.what(), j.r.Scan.Vantage, u.who()}})
 		}
 		if left := u.Expires.Sub(j.at); left <= soon {
-			j.add(Violation{Kind: IsSoon, Severity: Low, Vantage: u.Vantage, Approval: u, says: saySoon, args: []any{u.what(), u.lastDay(), u.who()}})
+			j.add(Violation{Kind: IsSoon, Severity: Low, Vantage: j.r.Scan.Vantage, Approval: u, says: saySoon, args: []any{u.what(), u.lastDay(), u.who()}})
 		}
 	}
 }
@@ -482,7 +482,7 @@ func foreignDomain(to, canary string) string {
 		if end := strings.IndexFunc(after, func(c rune) bool { return !word(c) }); end >= 0 {
 			after = after[:end]
 		}
-		return after
+		return strings.TrimSuffix(after, ".")
 	}
 	return ""
 }

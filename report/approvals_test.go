@@ -181,6 +181,8 @@ func TestForeignDomain(t *testing.T) {
 		{"<example.net!rs-1>", "example.net"},
 		{"<org.example!example.net!rs-1>", "example.net"},
 		{"<rs-1@[192.0.2.25]> NOTIFY=NEVER", "[192.0.2.25]"},
+		{"<rs-1@example.net.>", "example.net"},
+		{"<rs-1@>", ""},
 		{"<rs-1>", ""},
 		{"<someone@example.net>", ""},
 	} {

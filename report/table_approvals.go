@@ -25,11 +25,13 @@ func (p *page) approvals() {
 	if i := slices.IndexFunc(p.r.Violations, func(v Violation) bool { return v.Kind == IsUnapproved }); i >= 0 {
 		p.hang("  ", "", "Close what nobody needs. What somebody owns is approved for a time: relaysweep approve "+p.r.Violations[i].Addr.String())
 	}
+	listed := 0
 	for i := range p.r.Approvals {
 		u := &p.r.Approvals[i]
-		if u.State != IsNotChecked && !p.o.Verbose {
+		if !p.o.Verbose && (u.State != IsNotChecked || listed == most) {
 			continue
 		}
+		listed++
 		state := strings.ReplaceAll(string(u.State), "-", " ")
 		p.hang("  ", dim, joinNonEmpty("; ", state+": "+u.what(), u.Why, u.relay(), "until "+u.lastDay(), strings.TrimSpace(u.who().en)))
 	}
