@@ -86,7 +86,10 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 		ports = append(ports, e.Port())
 	}
 	slices.Sort(ports)
-	r := report.New(report.Input{Findings: sc.findings, Rules: sc.rules(nil), Scan: report.Scan{
+	about := slices.DeleteFunc(slices.Clone(sc.approvals), func(a report.Approval) bool {
+		return !slices.ContainsFunc(endpoints, func(e netip.AddrPort) bool { return a.Address.Contains(e.Addr()) })
+	})
+	r := report.New(report.Input{Findings: sc.findings, Rules: sc.rules(nil), Approvals: about, Scan: report.Scan{
 		ID: sc.s.Scan, Version: version(), Organisation: sc.s.Spec.Organisation, Contact: sc.s.Spec.Contact, Vantage: sc.s.Vantage,
 		Zone: sc.s.Zone, Engine: "probe", Inside: sc.inside(), Scope: sc.scope.Prefixes(), Ports: slices.Compact(ports), Rate: reported(sc.s.Rates), StopAt: sc.s.StopAt, CanaryDomain: sc.s.Canary,
 		Started: sc.s.Started, Ended: time.Now().UTC(), Complete: true, Targets: uint64(len(endpoints)),

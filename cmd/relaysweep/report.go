@@ -14,10 +14,10 @@ import (
 func (p *program) reportCommand() *cli.Command {
 	return &cli.Command{
 		Name: "report", Usage: "the report of a stored scan again, in any format; nothing is sent to anyone",
-		Description: "Rules that are named now take the place of those of the scan, so that a finding can be explained once the export is there.",
+		Description: "Rules and approvals that are named now take the place of those of the scan, so that a finding can be explained once the export is there. Approvals are judged by the time of the scan.",
 		Flags: slices.Concat([]cli.Flag{
 			stringFlag("scan", "`ID` of the scan (default: the last one)"), rulesFlag(), stringFlag("zone", "firewall zone of the vantage, for --rules"),
-			stringFlag("config", "configuration `FILE` that tells zones and networks of the devices of --rules"),
+			stringFlag("config", "configuration `FILE` that tells zones and networks of the devices of --rules"), approvalsFlag(),
 		}, outputFlags(), []cli.Flag{statesFlag()}),
 		Action: p.report,
 	}

@@ -194,8 +194,11 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 	return sc.checkSources()
 }
 
-// otherRules takes rules that are named now for those that a stored scan was begun with.
+// otherRules takes rules and approvals that are named now for those that a stored scan was begun with.
 func (sc *scanning) otherRules(c *cli.Command) error {
+	if c.IsSet("approvals") {
+		sc.s.Approvals = absolute(c.String("approvals"))
+	}
 	if sc.reading {
 		cfg, err := loadConfig(c)
 		if err != nil {
@@ -212,6 +215,9 @@ func (sc *scanning) otherRules(c *cli.Command) error {
 		}
 		if len(list) > 0 && (c.IsSet("rules") || len(sc.s.Rules) == 0) {
 			sc.s.Rules = list
+		}
+		if sc.s.Approvals == "" && cfg.Approvals != "" {
+			sc.s.Approvals = absolute(cfg.path(cfg.Approvals))
 		}
 		return nil
 	}
@@ -239,7 +245,7 @@ func resumable(c *cli.Command) error {
 		return errors.New("--resume goes on with a stored scan: leave the targets away")
 	}
 	for _, f := range slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags()) {
-		if name := f.Names()[0]; name != "rules" && c.IsSet(name) && given(c, name) == "--"+name {
+		if name := f.Names()[0]; name != "rules" && name != "approvals" && c.IsSet(name) && given(c, name) == "--"+name {
 			return fmt.Errorf("--resume goes on with a stored scan as it was begun: leave --%s away", name)
 		}
 	}
@@ -756,7 +762,7 @@ func (sc *scanning) conclude(interrupted bool) error {
 	if !complete {
 		rs.Resume = "relaysweep scan --resume " + s.Scan
 	}
-	r := report.New(report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries, Rules: sc.rules(sc.covs[0].States())})
+	r := report.New(report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries, Rules: sc.rules(sc.covs[0].States()), Approvals: sc.approvals})
 	r.Scan.Exit = sc.exitCode(r, complete)
 	sc.result = r
 	if err := s.Outputs.writeStates(sc.covs[0]); err != nil {
