@@ -418,6 +418,10 @@ func (u *ApprovalUse) beyond(e *Entry) (text, []any) {
 	if len(u.RelayFrom) == 0 {
 		return sayRelays, []any{u.who()}
 	}
+	named := func(p Party) bool { return p.covers(netip.Addr{}, e.Finding.Vantage) }
+	if len(u.RelayTo) == 0 && slices.ContainsFunc(u.RelayFrom, named) {
+		return text{}, nil // whatever it did for this vantage, so that its attempts need not be read
+	}
 	for _, c := range e.relayed() {
 		if !slices.ContainsFunc(u.RelayFrom, func(p Party) bool { return p.covers(c.from, e.Finding.Vantage) }) {
 			return sayRelaysFrom, []any{joinNonEmpty(" ", e.Finding.Vantage, addrText(c.from)), joined(u.RelayFrom, 6), u.who()}
@@ -436,23 +440,23 @@ type relayed struct {
 	literal netip.Addr // instead of a domain
 }
 
-// relayed lists what the entry's server agreed to relay, each once; something, also where its attempts are not kept.
+// relayed lists what the entry's server agreed to relay, each once; where its attempts cannot be told, that it did for us,
+// to somewhere.
 func (e *Entry) relayed() []relayed {
-	f := &e.Finding
 	var out []relayed
-	for i := range f.Attempts {
+	f, tries, err := e.evidence()
+	if err != nil {
+		f, tries = &e.Finding, nil
+	}
+	for i, t := range tries {
 		a := &f.Attempts[i]
-		if i >= len(e.tries) || e.tries[i].verdict < probe.Accepted {
+		if t.verdict < probe.Accepted {
 			continue
 		}
-		source := *f
-		if a.Source != "" {
-			source.Source = a.Source
-		}
-		c := relayed{from: cameFrom(&source).Addr()}
-		c.domain = foreignDomain(a.To, a.Canary)
-		if text, ok := strings.CutPrefix(c.domain, "["); ok {
-			c.literal, _ = netip.ParseAddr(strings.TrimPrefix(strings.TrimSuffix(text, "]"), "IPv6:"))
+		source := probe.Finding{Source: cmp.Or(a.Source, f.Source), LocalAddr: f.LocalAddr}
+		c := relayed{from: cameFrom(&source).Addr(), domain: foreignDomain(a.To, a.Canary)}
+		if literal, ok := strings.CutPrefix(c.domain, "["); ok {
+			c.literal, _ = netip.ParseAddr(strings.TrimPrefix(strings.TrimSuffix(literal, "]"), "IPv6:"))
 			c.domain = ""
 		}
 		if !slices.Contains(out, c) {

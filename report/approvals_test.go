@@ -170,6 +170,43 @@ func TestEachRelayingWantsItsApproval(t *testing.T) {
 	}
 }
 
+// Where an inventory keeps the attempts apart, they are read for those that an approval must be held against. What
+// cannot be read is not taken for allowed.
+func TestKeptAttemptsWantTheirApproval(t *testing.T) {
+	f := finding(proven, "Postfix", "Postfix", "", "mx.org.example", attempt("S1", "rs-aaaaaaaaaaaaaaaaaaaa", ok, taken, goAhead))
+	f.Attempts[0].Source = "203.0.113.77"
+	for _, tt := range []struct {
+		name  string
+		relay func(*Approval)
+		lost  bool
+		reads bool
+		state ApprovalState
+	}{
+		{"a vantage needs no attempts", relaysFor([]string{"internet"}), true, false, IsApproved},
+		{"a network does", relaysFor([]string{"203.0.113.77/32"}), false, true, IsApproved},
+		{"another network does", relaysFor([]string{"203.0.113.10/32"}), false, true, IsExceeded},
+		{"a domain does", relaysFor([]string{"internet"}, "example.net"), false, true, IsApproved},
+		{"a domain, and they are lost", relaysFor([]string{"internet"}, "example.net"), true, true, IsExceeded},
+		{"a network, and they are lost", relaysFor([]string{"203.0.113.77/32"}), true, true, IsExceeded},
+		{"nobody", nil, true, false, IsExceeded},
+	} {
+		read := false
+		r := New(Input{
+			Scan: scan(), Findings: []probe.Finding{Digest(&f)}, Judged: []Judgement{Judge(&f)}, Approvals: []Approval{approval("198.51.100.10/32", 90, tt.relay)},
+			Whole: func(int) (probe.Finding, error) {
+				read = true
+				if tt.lost {
+					return probe.Finding{}, errFull
+				}
+				return f, nil
+			},
+		})
+		if e := entry(t, r, proven); e.ApprovalState != tt.state || (e.Severity == Low) != (tt.state == IsApproved) || read != tt.reads {
+			t.Errorf("%s: got %s, %v, read %v", tt.name, e.ApprovalState, e.Severity, read)
+		}
+	}
+}
+
 func TestForeignDomain(t *testing.T) {
 	for _, tt := range []struct{ to, want string }{
 		{"<rs-1@example.net>", "example.net"},
