@@ -553,8 +553,8 @@ func (a *Approval) who() text {
 	}
 	place := part(" (%s)", a.Where)
 	return text{
-		joinNonEmpty(", ", part("owner %s", a.Owner), part("approved by %s", a.Approver), a.Ticket) + place,
-		joinNonEmpty("、", part("所管課 %s", a.Owner), part("承認者 %s", a.Approver), a.Ticket) + place,
+		strings.TrimSpace(joinNonEmpty(", ", part("owner %s", a.Owner), part("approved by %s", a.Approver), a.Ticket) + place),
+		strings.TrimSpace(joinNonEmpty("、", part("所管課 %s", a.Owner), part("承認者 %s", a.Approver), a.Ticket) + place),
 	}
 }
 
@@ -563,7 +563,7 @@ func (v *Violation) in(l Lang) string {
 	args := slices.Clone(v.args)
 	for i, a := range args {
 		if t, ok := a.(text); ok {
-			args[i] = strings.TrimSpace(t.in(l))
+			args[i] = t.in(l)
 		}
 	}
 	return v.says.with(l, args...)

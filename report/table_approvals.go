@@ -33,7 +33,7 @@ func (p *page) approvals() {
 		}
 		listed++
 		state := strings.ReplaceAll(string(u.State), "-", " ")
-		p.hang("  ", dim, joinNonEmpty("; ", state+": "+u.what(), u.Why, u.relay(), "until "+u.lastDay(), strings.TrimSpace(u.who().en)))
+		p.hang("  ", dim, joinNonEmpty("; ", state+": "+u.what(), u.Why, u.relay(), "until "+u.lastDay(), u.who().en))
 	}
 }
 
@@ -85,5 +85,5 @@ func (e *Entry) approvalFact() string {
 		return string(e.ApprovalState)
 	}
 	a := &e.Approval.Approval
-	return plain(joinNonEmpty("; ", string(e.ApprovalState), strings.TrimSpace(a.who().en), "until "+a.lastDay(), a.relay(), a.Reason))
+	return plain(joinNonEmpty("; ", string(e.ApprovalState), a.who().en, "until "+a.lastDay(), a.relay(), a.Reason))
 }
