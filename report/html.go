@@ -47,6 +47,7 @@ type webPage struct {
 	// PortsLeft is how many rows are left out: a page with all ports of some hosts would be too long to open.
 	PortsLeft int
 	Rules     *webRules
+	Forgotten *webForgotten
 	Mail      []webFinding
 	Other     []webOther
 	Others    int // endpoints
@@ -110,7 +111,7 @@ type webFinding struct {
 	Summary                                                                                string
 	Server, Firewall                                                                       []string
 	Source                                                                                 string
-	LetIn, RulesSay                                                                        string
+	LetIn, RulesSay, Owner                                                                 string
 	Lines                                                                                  []webLine
 	Search                                                                                 string
 }
@@ -165,6 +166,7 @@ func newWebPage(r *Report) *webPage {
 		p.Answers = append(p.Answers, w)
 	}
 	p.Rules = webRulesOf(r.Rules)
+	p.Forgotten = webForgottenOf(r, link)
 	groups := grouped(r.only((*Entry).urgent))
 	for _, g := range groups {
 		first := &g[0]
@@ -254,7 +256,7 @@ func webFindingOf(e *Entry, id string) webFinding {
 	w := webFinding{
 		ID: id, Severity: e.Severity.String(), SeverityRank: int(e.Severity), Endpoint: endpoint(e), SortAddr: sortAddr(e), Class: string(e.Class),
 		Verdict: e.Verdict.String(), VerdictRank: int(e.Verdict), Opened: openedBy(e.Vectors), Product: shorten(known(productName(e)), 60), Host: shorten(known(hostName(e)), 120),
-		Title: plain(e.Title), Reason: plain(e.Reason), Weak: cleaned(e.Weak), Shows: meanings(e.Vectors), Facts: findingFacts(e), Server: cleaned(e.Fix.Server), Firewall: cleaned(e.Fix.Firewall), Source: e.Fix.Source,
+		Title: plain(e.Title), Reason: plain(e.Reason), Weak: cleaned(e.Weak), Shows: meanings(e.Vectors), Facts: findingFacts(e), Server: cleaned(e.Fix.Server), Firewall: cleaned(e.Fix.Firewall), Source: e.Fix.Source, Owner: shorten(e.owner(), 120),
 	}
 	if e.Way != nil {
 		w.LetIn, w.RulesSay, w.Lines = plain(e.letInBy()), plain(e.verdictOfRules()), webLines(e.Openings)
@@ -272,6 +274,9 @@ func webFindingOf(e *Entry, id string) webFinding {
 	}
 	w.Summary = "Evidence: " + plural(len(w.Attempts), "attempt") + ", " + plural(len(w.Sessions), "session")
 	w.Search = strings.ToLower(strings.Join([]string{w.Endpoint, raw(strings.Join(f.Names, " ")), w.Product, w.Class, w.Verdict, w.Title, w.Reason, strings.Join(e.Vectors, " ")}, " "))
+	if w.Owner != "" {
+		w.Search += " " + strings.ToLower(w.Owner)
+	}
 	return w
 }
 
@@ -305,6 +310,7 @@ func findingFacts(e *Entry) []webFact {
 	add("Relayed mail leaves from", strings.Join(rawAll(e.egress()), ", "))
 	add("Seen from", plain(joinNonEmpty(", ", f.Vantage, f.LocalAddr)))
 	add("Controls", plain(controls(f)))
+	e.assetFacts(add)
 	add("Note", plain(f.Note))
 	add("Left out", plain(f.Cut))
 	if t := seen(f); !t.IsZero() {

@@ -90,7 +90,10 @@ type Input struct {
 	Changes   *Changes // since the scan before; nil: there is none
 	Approvals []Approval
 	Assets    []Asset
-	Mentions  map[netip.Addr][]Mention // nil: nobody was asked
+	// Mentions are what DNS says of addresses; nil: it was not asked. An address without any was asked about in full, and
+	// is named nowhere; of one that is missing not all answers came.
+	Mentions map[netip.Addr][]Mention
+	Domains  []string // mail domains of the organisation: a name in one of them is its own
 }
 
 // Report is a scan, judged. Its fields are not changed by the renderers.
@@ -103,6 +106,9 @@ type Report struct {
 	Rules     *Reconciliation  // nil: no rules were read
 	Totals    Totals
 	Open      []string // what the scan leaves open, in sentences
+	Naming    *Naming  // nil: nobody was asked who names the servers
+
+	lang Lang
 }
 
 // Entry is one finding with what it means.
@@ -120,6 +126,10 @@ type Entry struct {
 	Way      *firewall.Way  // what the rules say of the connection; nil: none were read for its vantage
 	Openings []Line         // the lines that let it through, or that deny it
 	Edits    []EditProposal // what would close it, by the rules
+	Asset    *Asset         // what the address plan says, by the longest prefix; nil: nothing
+	Mentions []Mention      // who names the server
+	// Forgotten: it is a mail listener, and nobody who was asked names it.
+	Forgotten bool
 
 	tries []try // of the finding's attempts: judging one takes a while, so it is done once
 }
@@ -146,6 +156,7 @@ func New(in Input) *Report {
 	r.Entries = make([]Entry, len(findings))
 	inParallel(len(findings), func(i int) { r.Entries[i] = r.judge(findings[i], bounces[i]) })
 	r.explain(in.Rules)
+	r.name(&in)
 	slices.SortStableFunc(r.Entries, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), -compareBool(a.unexplained(), b.unexplained()), cmp.Compare(b.Verdict, a.Verdict), byEndpoint(a, b))
 	})
