@@ -82,6 +82,9 @@ func (r *Report) name(in *Input) {
 	}
 }
 
+// Counts reports whether it names a server beyond doubt: in a record of the organisation, and not by a whole network.
+func (m *Mention) Counts(domains []string) bool { return m.doubt(domains) == "" }
+
 // doubt says why what DNS says of an address proves little.
 func (m *Mention) doubt(domains []string) string {
 	switch {

@@ -77,7 +77,8 @@ type config struct {
 		Addresses []string            `yaml:"addresses"` // the device's own
 		From      string              `yaml:"from"`      // zone that our connections enter by, if not the vantage's
 	} `yaml:"rules"`
-	Approvals string `yaml:"approvals"` // file of what is approved
+	Approvals string   `yaml:"approvals"` // file of what is approved
+	Assets    []string `yaml:"assets"`    // address plans: files, or the URL of a NetBox
 	// Read, and not used by this version.
 	Inventory string `yaml:"inventory"`
 

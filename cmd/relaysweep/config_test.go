@@ -251,7 +251,7 @@ var flagOf = map[string]string{
 	"vantage.name": "vantage", "vantage.zone": "zone", "vantage.source": "source-ip", "vantage.sources": "source", "vantage.source_port": "source-port",
 	"canary.domain": "canary-domain", "canary.listen": "canary-listen", "canary.key_file": "canary-key", "canary.deliveries": "deliveries", "canary.wait": "canary-wait", "canary.mx_names": "canary-mx",
 	"local.domains": "local-domain", "local.senders": "local-sender", "local.hello": "hello", "local.resolver": "resolver", "local.vrfy": "vrfy",
-	"gentle": "gentle", "recog_dir": "recog-dir",
+	"gentle": "gentle", "assets": "assets", "recog_dir": "recog-dir",
 	"rate.total": "rate", "rate.per_net": "rate-per-net", "rate.per_host": "rate-per-host",
 }
 
@@ -342,6 +342,8 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	values["canary.key_file"] = struct{ yaml, flag string }{key, key}
+	assets := filepath.Join(dir, "plan.csv") + ",https://netbox.example/"
+	values["assets"] = struct{ yaml, flag string }{"[" + assets + "]", assets}
 	plain := func(s *settings) string {
 		c := *s
 		c.Scan, c.Started, c.Seed = "", time.Time{}, 0
@@ -359,6 +361,10 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 		c.TargetsFrom = slices.Clone(c.TargetsFrom)
 		for i := range c.TargetsFrom {
 			c.TargetsFrom[i].Where = ""
+		}
+		c.Assets = slices.Clone(c.Assets)
+		for i := range c.Assets {
+			c.Assets[i].Where = ""
 		}
 		c.AllPorts = slices.Clone(c.AllPorts)
 		for i := range c.AllPorts {

@@ -17,6 +17,7 @@ import (
 
 	"relaysweep/discover"
 	"relaysweep/probe"
+	"relaysweep/report"
 )
 
 // journal keeps what a scan learnt, so that nothing found is lost and the scan can go on after any end. It is a file
@@ -37,6 +38,8 @@ type entry struct {
 	Delivery *probe.Delivery `json:"delivery,omitempty"`
 	// Doubts are ports on which silence cannot be believed, and why: what the last self-test said.
 	Doubts *map[uint16]string `json:"doubts,omitempty"`
+	// Mentions are what DNS said of the addresses that have findings.
+	Mentions *map[netip.Addr][]report.Mention `json:"mentions,omitempty"`
 }
 
 // past is what a journal says of an earlier part of a scan.
@@ -45,6 +48,7 @@ type past struct {
 	findings   []probe.Finding
 	deliveries []probe.Delivery
 	doubts     map[uint16]string
+	mentions   map[netip.Addr][]report.Mention
 }
 
 // opened is an opening of an earlier part of a scan.
@@ -208,6 +212,8 @@ func (j *journal) read() (*past, error) {
 			p.findings = append(p.findings, *e.Finding)
 		case e.Doubts != nil:
 			p.doubts = *e.Doubts
+		case e.Mentions != nil:
+			p.mentions = *e.Mentions
 		case e.Delivery != nil:
 			p.deliveries = append(p.deliveries, *e.Delivery)
 		}

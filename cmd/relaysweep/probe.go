@@ -54,6 +54,9 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 	if err := sc.readRules(); err != nil {
 		return usage(err)
 	}
+	if err := sc.readAssets(ctx, c); err != nil {
+		return usage(err)
+	}
 	if err := sc.s.checkSources(endpoints[0].Addr()); err != nil {
 		return usage(err)
 	}
@@ -86,11 +89,13 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 		ports = append(ports, e.Port())
 	}
 	slices.Sort(ports)
-	r := report.New(report.Input{Findings: sc.findings, Rules: sc.rules(nil), Scan: report.Scan{
+	in := report.Input{Findings: sc.findings, Rules: sc.rules(nil), Scan: report.Scan{
 		ID: sc.s.Scan, Version: version(), Organisation: sc.s.Spec.Organisation, Contact: sc.s.Spec.Contact, Vantage: sc.s.Vantage,
 		Zone: sc.s.Zone, Engine: "probe", Inside: sc.inside(), Scope: sc.scope.Prefixes(), Ports: slices.Compact(ports), Rate: reported(sc.s.Rates), StopAt: sc.s.StopAt, CanaryDomain: sc.s.Canary,
 		Started: sc.s.Started, Ended: time.Now().UTC(), Complete: true, Targets: uint64(len(endpoints)),
-	}})
+	}}
+	sc.register(&in)
+	r := report.New(in)
 	sc.s.Outputs.Verbose = true
 	if err := sc.s.Outputs.write(p, r); err != nil {
 		return &exit{exitInternal, err.Error()}

@@ -16,7 +16,7 @@ func (p *program) reportCommand() *cli.Command {
 		Name: "report", Usage: "the report of a stored scan again, in any format; nothing is sent to anyone",
 		Description: "Rules that are named now take the place of those of the scan, so that a finding can be explained once the export is there.",
 		Flags: slices.Concat([]cli.Flag{
-			stringFlag("scan", "`ID` of the scan (default: the last one)"), rulesFlag(), stringFlag("zone", "firewall zone of the vantage, for --rules"),
+			stringFlag("scan", "`ID` of the scan (default: the last one)"), rulesFlag(), stringFlag("zone", "firewall zone of the vantage, for --rules"), assetsFlag(),
 			stringFlag("config", "configuration `FILE` that tells zones and networks of the devices of --rules"),
 		}, outputFlags(), []cli.Flag{statesFlag()}),
 		Action: p.report,

@@ -94,13 +94,18 @@ type scanning struct {
 	plan      *discover.Plan
 	devices   []firewall.Device // whose rules were read
 	approvals []report.Approval
-	limiter   *ratelimit.Limiter
-	window    *ratelimit.Window // of --gentle
-	recog     *fingerprint.Recog
-	engine    discover.Engine
-	mail      *names.Mail // of the mail domains; nil: not asked
-	canary    probe.Canary
-	closers   []io.Closer
+	assets    []report.Asset // of the address plans; nil: there are none
+	// fromNetBox are those of them that NetBox gave now, by its URL.
+	fromNetBox map[string][]report.Asset
+	limiter    *ratelimit.Limiter
+	window     *ratelimit.Window // of --gentle
+	recog      *fingerprint.Recog
+	engine     discover.Engine
+	mail       *names.Mail // of the mail domains; nil: not asked
+	// mailSilent: not all questions about them were answered.
+	mailSilent atomic.Bool
+	canary     probe.Canary
+	closers    []io.Closer
 	// stateDir is where the state is kept; if empty, where XDG says.
 	stateDir string
 	reading  bool // the scan is stored, and only its report is wanted
@@ -115,6 +120,7 @@ type scanning struct {
 	result       *report.Report // of a scan that ran to its end
 
 	mu         sync.Mutex
+	ptr        map[netip.Addr][]string // PTR names, of addresses whose question was answered
 	findings   []probe.Finding
 	deliveries []probe.Delivery
 	home       map[string]bool      // which deliveries these are
@@ -159,6 +165,11 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		if err := sc.otherRules(c); err != nil {
 			return err
 		}
+		if c.IsSet("assets") && !sc.reading {
+			if err := sc.otherAssets(c, new(config)); err != nil {
+				return err
+			}
+		}
 	} else {
 		args := c.Args().Slice()
 		if sc.instead != nil {
@@ -181,6 +192,9 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		return err
 	}
 	if err := sc.readRules(); err != nil {
+		return err
+	}
+	if err := sc.readAssets(ctx, c); err != nil {
 		return err
 	}
 	if sc.journal == nil {
@@ -213,7 +227,7 @@ func (sc *scanning) otherRules(c *cli.Command) error {
 		if len(list) > 0 && (c.IsSet("rules") || len(sc.s.Rules) == 0) {
 			sc.s.Rules = list
 		}
-		return nil
+		return sc.otherAssets(c, cfg)
 	}
 	if c.IsSet("rules") {
 		sc.s.Rules = named(c.StringSlice("rules"), given(c, "rules"), sc.s.Rules)
@@ -239,7 +253,7 @@ func resumable(c *cli.Command) error {
 		return errors.New("--resume goes on with a stored scan: leave the targets away")
 	}
 	for _, f := range slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags()) {
-		if name := f.Names()[0]; name != "rules" && c.IsSet(name) && given(c, name) == "--"+name {
+		if name := f.Names()[0]; name != "rules" && name != "assets" && c.IsSet(name) && given(c, name) == "--"+name {
 			return fmt.Errorf("--resume goes on with a stored scan as it was begun: leave --%s away", name)
 		}
 	}
@@ -342,6 +356,9 @@ func (sc *scanning) openState() (err error) {
 			return err
 		}
 		sc.closers = append(sc.closers, sc.journal)
+		if err := sc.keepAssets(); err != nil {
+			return err
+		}
 		if sc.plan != nil {
 			if err := sc.openCoverages(); err != nil {
 				return err
@@ -557,7 +574,7 @@ func (sc *scanning) askNames(ctx context.Context) {
 	if sc.s.Resolver == "" || len(sc.s.Domains) == 0 || sc.s.DiscoverOnly || sc.wasDone {
 		return
 	}
-	sc.mail = names.Resolver{Server: sc.s.Resolver}.Mail(ctx, sc.s.Domains)
+	sc.mail = names.Resolver{Server: sc.s.Resolver, Tries: 2, Failed: func(string, error) { sc.mailSilent.Store(true) }}.Mail(ctx, sc.s.Domains)
 	for _, err := range sc.mail.Errors {
 		fmt.Fprintf(sc.talk, "  %s\n", err)
 	}
@@ -640,7 +657,7 @@ func (sc *scanning) prober() *probe.Prober {
 	}
 	if s.Resolver != "" {
 		p.Lookup = func(ctx context.Context, a netip.Addr) []string {
-			found := names.Resolver{Server: s.Resolver}.PTR(ctx, a)
+			found := sc.pointers(ctx, a)
 			for _, host := range sc.mail.Hosts(a) {
 				if !slices.Contains(found, host) {
 					found = append(found, host)
@@ -737,6 +754,7 @@ func (sc *scanning) conclude(interrupted bool) error {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	s := sc.s
+	sc.keepMentions()
 	complete := sc.allSwept() && len(sc.failures) == 0 && !interrupted && sc.fatal == nil
 	rs := report.Scan{
 		ID: s.Scan, Version: version(), Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Vantage: s.Vantage, Zone: s.Zone, Engine: sc.engine.Name,
@@ -756,7 +774,9 @@ func (sc *scanning) conclude(interrupted bool) error {
 	if !complete {
 		rs.Resume = "relaysweep scan --resume " + s.Scan
 	}
-	r := report.New(report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries, Rules: sc.rules(sc.covs[0].States())})
+	in := report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries, Rules: sc.rules(sc.covs[0].States())}
+	sc.register(&in)
+	r := report.New(in)
 	r.Scan.Exit = sc.exitCode(r, complete)
 	sc.result = r
 	if err := s.Outputs.writeStates(sc.covs[0]); err != nil {

@@ -67,9 +67,10 @@ type settings struct {
 	FailOn         string
 	AuditLog       string
 	Outputs        outputs
-	Rules          []exports // of the firewalls on the way
-	Approvals      string    // file of what is approved
-	Within         []within  // targets that the scan keeps to; empty: all
+	Rules          []exports        // of the firewalls on the way
+	Approvals      string           // file of what is approved
+	Assets         []discover.Entry // address plans: files, and URLs of NetBox
+	Within         []within         // targets that the scan keeps to; empty: all
 	Notes          []string
 	TargetsFrom    []discover.Entry // sources that name targets, as source.Parse reads them; what they named is in Spec
 	TokenFile      string           // of NetBox
@@ -171,6 +172,7 @@ func targetFlags() []cli.Flag {
 		stringFlag("zone", "firewall zone of the vantage"),
 		rulesFlag(),
 		stringFlag("approvals", "`FILE` of what is approved: no edit of the rules is proposed that would close it"),
+		assetsFlag(),
 		stringFlag("source-ip", "source `ADDRESS`"),
 		listFlag("source", "further `SOURCES`, such as 203.0.113.77,203.0.113.10:25,:25: what is not open is tried again from each"),
 		stringFlag("source-port", "the same from this source `PORT`, such as 25", "g"),
@@ -281,6 +283,9 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 	}
 	if s.Approvals = get("approvals", "$.approvals", cfg.path(cfg.Approvals)).text; s.Approvals != "" {
 		s.Approvals = absolute(s.Approvals)
+	}
+	if s.Assets, err = assetsOf(c, cfg); err != nil {
+		return nil, err
 	}
 	if cfg.Inventory != "" {
 		s.Notes = append(s.Notes, cfg.file+": inventory is read by later versions; this one does not use it")
