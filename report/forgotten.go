@@ -42,7 +42,7 @@ func (r *Report) name(in *Input) {
 	if in.Mentions != nil {
 		n.Asked = append(n.Asked, ByMX, BySPF, ByPTR)
 	}
-	if len(in.Domains) > 0 {
+	if len(in.Scan.Domains) > 0 {
 		n.Asked = append(n.Asked, ByCertificate)
 	}
 	if in.Approvals != nil {
@@ -57,10 +57,10 @@ func (r *Report) name(in *Input) {
 		a := e.Finding.Addr.Addr().Unmap().WithZone("")
 		answered, whole := in.Mentions[a]
 		for _, m := range answered {
-			m.Doubt = m.doubt(in.Domains)
+			m.Doubt = m.doubt(in.Scan.Domains)
 			e.Mentions = append(e.Mentions, m)
 		}
-		e.Mentions = append(e.Mentions, e.certified(in.Domains)...)
+		e.Mentions = append(e.Mentions, e.certified(in.Scan.Domains)...)
 		for at := range approvals.holding(a) {
 			e.Mentions = append(e.Mentions, approvedBy(&in.Approvals[at], r.Scan.Started))
 		}

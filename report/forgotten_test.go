@@ -20,7 +20,7 @@ func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
 // registers are what an organisation has written down of its servers.
 func registers(in *Input) {
-	in.Domains = []string{"org.example"}
+	in.Scan.Domains = []string{"org.example"}
 	in.Assets = []Asset{
 		{Prefix: prefix("198.51.100.0/24"), Name: "DMZ", Owner: "情報政策課", Site: "本庁", Tags: []string{"dmz", "public"}, Where: "plan.csv:2"},
 		{Prefix: prefix("198.51.100.10/32"), Name: "mx1.org.example", Tags: []string{"mail"}, Where: "plan.csv:3"},
@@ -116,8 +116,8 @@ func TestNothingIsForgottenWhereNobodyWasAsked(t *testing.T) {
 		{"only DNS, which names some", func(in *Input) { in.Approvals, in.Assets = nil, nil }, 13, 10, 1, "mx spf ptr certificate"},
 		{"only DNS, which did not answer", func(in *Input) { in.Approvals, in.Assets, in.Mentions = nil, nil, map[netip.Addr][]Mention{} }, 13, 0, 13, "mx spf ptr certificate"},
 		{"only approvals, of which there are none", func(in *Input) { in.Mentions, in.Assets, in.Approvals = nil, nil, []Approval{} }, 13, 13, 0, "certificate approval"},
-		{"only the address plan, and no domains", func(in *Input) { in.Mentions, in.Approvals, in.Domains = nil, nil, nil }, 13, 12, 0, "ipam"},
-		{"no PTR is our own where no domain is", func(in *Input) { in.Domains, in.Approvals, in.Assets = nil, nil, nil }, 13, 11, 1, "mx spf ptr"},
+		{"only the address plan, and no domains", func(in *Input) { in.Mentions, in.Approvals, in.Scan.Domains = nil, nil, nil }, 13, 12, 0, "ipam"},
+		{"no PTR is our own where no domain is", func(in *Input) { in.Scan.Domains, in.Approvals, in.Assets = nil, nil, nil }, 13, 11, 1, "mx spf ptr"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			in := Input{Scan: scan(), Findings: findings()}
@@ -158,7 +158,7 @@ func TestCertificates(t *testing.T) {
 		{slices.Repeat([]string{"mx.org.example"}, 100), "CN=mx", "CN=CA", strings.Repeat(", certificate mx.org.example", 4)[2:]},
 	} {
 		f.TLS = &probe.TLS{Names: tt.names, Subject: tt.subject, Issuer: tt.issuer}
-		r := New(Input{Findings: []probe.Finding{f}, Domains: []string{"Org.Example."}, Approvals: []Approval{}})
+		r := New(Input{Findings: []probe.Finding{f}, Scan: Scan{Domains: []string{"Org.Example."}}, Approvals: []Approval{}})
 		if got := r.Entries[0].namedBy(); got != tt.want {
 			t.Errorf("%v: got %q, want %q", tt.names, got, tt.want)
 		}

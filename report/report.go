@@ -48,6 +48,7 @@ type Scan struct {
 	Seed           uint64
 	StopAt         probe.Verdict // probe.Ready if probe.Unknown, as the Prober has it
 	CanaryDomain   string        // empty: none is configured
+	Domains        []string      // mail domains of the organisation: a name in one of them is its own
 	Started        time.Time
 	Ended          time.Time
 	Complete       bool
@@ -93,7 +94,6 @@ type Input struct {
 	// Mentions are what DNS says of addresses; nil: it was not asked. An address without any was asked about in full, and
 	// is named nowhere; of one that is missing not all answers came.
 	Mentions map[netip.Addr][]Mention
-	Domains  []string // mail domains of the organisation: a name in one of them is its own
 }
 
 // Report is a scan, judged. Its fields are not changed by the renderers.

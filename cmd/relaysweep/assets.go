@@ -169,21 +169,12 @@ func (sc *scanning) pointers(ctx context.Context, a netip.Addr) []string {
 
 // register adds to a report's input what is written down of the servers.
 func (sc *scanning) register(in *report.Input) {
-	in.Domains, in.Assets, in.Approvals = sc.s.Domains, sc.assets, sc.approvals
+	in.Assets, in.Approvals = sc.assets, sc.approvals
 	if sc.s.Approvals != "" && in.Approvals == nil {
 		in.Approvals = []report.Approval{} // a list of nothing was asked as well
 	}
-	in.Mentions = sc.mentions(in.Findings)
-}
-
-// keepMentions keeps what DNS said with the scan. It is called with the lock held.
-func (sc *scanning) keepMentions() {
-	if sc.mail == nil {
-		return
-	}
-	m := sc.mentions(sc.findings)
-	if err := sc.journal.add(entry{Mentions: &m}); err != nil && sc.fatal == nil {
-		sc.fatal = err
+	if m := sc.mentions(in.Findings); m != nil {
+		in.Mentions = m
 	}
 }
 

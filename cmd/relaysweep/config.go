@@ -79,8 +79,8 @@ type config struct {
 	} `yaml:"rules"`
 	Approvals string   `yaml:"approvals"` // file of what is approved
 	Assets    []string `yaml:"assets"`    // address plans: files, or the URL of a NetBox
-	// Read, and not used by this version.
-	Inventory string `yaml:"inventory"`
+	Inventory string   `yaml:"inventory"` // file or URL
+	Site      string   `yaml:"site"`
 
 	file string
 	tree *ast.File

@@ -134,6 +134,12 @@ func (s *Store) Findings(ctx context.Context, i Info) (findings []probe.Finding,
 	return findings, deliveries, s.explain(err)
 }
 
+// Deliveries are the canaries of a scan that came home, up to now.
+func (s *Store) Deliveries(ctx context.Context, i Info) ([]probe.Delivery, error) {
+	ds, err := s.deliveries(ctx, i.id)
+	return ds, s.explain(err)
+}
+
 // deliveries are the canaries of a scan that came home, up to now.
 func (s *Store) deliveries(ctx context.Context, scan int64) ([]probe.Delivery, error) {
 	rows, err := s.db.QueryContext(ctx, "SELECT d.body FROM delivery d JOIN canary c ON c.token = d.token WHERE c.scan = $1 ORDER BY d.at, d.id", scan)
@@ -257,6 +263,26 @@ func (r *Reader) read(ctx context.Context) (err error) {
 		return err
 	}
 	return r.findings(ctx)
+}
+
+// Mentions are what DNS said of addresses when the scan ended last; nil: it was not asked.
+func (s *Store) Mentions(ctx context.Context, i Info) (map[netip.Addr][]report.Mention, error) {
+	pack, err := newPacker()
+	if err != nil {
+		return nil, err
+	}
+	defer pack.close()
+	var about []byte
+	err = s.db.QueryRowContext(ctx, "SELECT about FROM scan_end WHERE scan = $1 ORDER BY ended DESC LIMIT 1", i.id).Scan(&about)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	var e ending
+	err = pack.unpack(about, &e)
+	return e.Mentions, err
 }
 
 func (r *Reader) coverage(ctx context.Context) (out []discover.CoverageRow, err error) {
