@@ -47,6 +47,7 @@ type webPage struct {
 	// PortsLeft is how many rows are left out: a page with all ports of some hosts would be too long to open.
 	PortsLeft int
 	Rules     *webRules
+	Approvals *webApprovals
 	Forgotten *webForgotten
 	Mail      []webFinding
 	Other     []webOther
@@ -166,6 +167,7 @@ func newWebPage(r *Report) *webPage {
 		p.Answers = append(p.Answers, w)
 	}
 	p.Rules = webRulesOf(r.Rules)
+	p.Approvals = webApprovalsOf(r, ids)
 	p.Forgotten = webForgottenOf(r, link)
 	groups := grouped(r.only((*Entry).urgent))
 	for _, g := range groups {
@@ -306,6 +308,7 @@ func findingFacts(e *Entry) []webFact {
 		add("CPE", raw(s.CPE23))
 		add("Support until", raw(s.EndOfLife))
 	}
+	add("Approval", e.approvalFact())
 	add("Seen as", raw(e.seenAs()))
 	add("Reached from", raw(f.Source))
 	add("Before the greeting", raw(f.Behind))

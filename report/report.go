@@ -107,6 +107,9 @@ type Report struct {
 	Totals    Totals
 	Open      []string // what the scan leaves open, in sentences
 	Naming    *Naming  // nil: nobody was asked who names the servers
+	// Approvals are beside what was seen; nil: none were read. Violations are the findings about them, worst first.
+	Approvals  []ApprovalUse
+	Violations []Violation
 
 	lang Lang
 }
@@ -130,6 +133,11 @@ type Entry struct {
 	Mentions []Mention      // who names the server
 	// Forgotten: it is a mail listener, and nobody who was asked names it.
 	Forgotten bool
+	// ApprovalState is empty where none were read, or none is wanted. Approval is the most specific one that covers it.
+	ApprovalState ApprovalState
+	Approval      *ApprovalUse
+
+	approvedRelay bool // it relays, and that is approved for this vantage
 
 	judged Judgement
 	tries  []try // of the finding's attempts: judging one takes a while, so it is done once
@@ -166,6 +174,7 @@ func New(in Input) *Report {
 		}
 		r.Entries[i] = r.judge(e)
 	})
+	r.approve(in.Approvals)
 	r.explain(in.Rules)
 	r.name(&in)
 	slices.SortStableFunc(r.Entries, func(a, b Entry) int {
@@ -304,9 +313,10 @@ func (e *Entry) egress() []string {
 // mail reports whether the entry belongs among the mail services.
 func (e *Entry) mail() bool { return e.Finding.SMTP() }
 
-// WorstAtLeast reports whether a finding reaches a severity.
+// WorstAtLeast reports whether a finding reaches a severity, one about approvals included.
 func (r *Report) WorstAtLeast(s Severity) bool {
-	return slices.ContainsFunc(r.Entries, func(e Entry) bool { return e.Severity >= s })
+	return slices.ContainsFunc(r.Entries, func(e Entry) bool { return e.Severity >= s }) ||
+		slices.ContainsFunc(r.Violations, func(v Violation) bool { return v.Severity >= s })
 }
 
 // vantages lists the vantages of the findings, the scan's own first.

@@ -169,10 +169,7 @@ func (sc *scanning) pointers(ctx context.Context, a netip.Addr) []string {
 
 // register adds to a report's input what is written down of the servers.
 func (sc *scanning) register(in *report.Input) {
-	in.Assets, in.Approvals = sc.assets, sc.approvals
-	if sc.s.Approvals != "" && in.Approvals == nil {
-		in.Approvals = []report.Approval{} // a list of nothing was asked as well
-	}
+	in.Assets = sc.assets
 	if m := sc.mentions(in.Findings); m != nil {
 		in.Mentions = m
 	}

@@ -90,10 +90,13 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 		ports = append(ports, e.Port())
 	}
 	slices.Sort(ports)
+	about := slices.DeleteFunc(slices.Clone(sc.approvals), func(a report.Approval) bool {
+		return !slices.ContainsFunc(endpoints, func(e netip.AddrPort) bool { return a.Address.Contains(e.Addr()) })
+	})
 	rs := sc.about()
 	rs.Ports, rs.Seed, rs.Excluded = slices.Compact(ports), 0, nil
 	rs.Ended, rs.Complete, rs.Targets = time.Now().UTC(), true, uint64(len(endpoints))
-	in := report.Input{Findings: sc.findings, Rules: sc.rules(nil), Scan: rs}
+	in := report.Input{Findings: sc.findings, Rules: sc.rules(nil), Approvals: about, Scan: rs}
 	sc.register(&in)
 	if err := sc.keep(context.WithoutCancel(ctx), &in); err != nil {
 		return &exit{exitInternal, err.Error()}

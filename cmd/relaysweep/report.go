@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
@@ -17,11 +19,10 @@ import (
 func (p *program) reportCommand() *cli.Command {
 	return &cli.Command{
 		Name: "report", Usage: "the report of a stored scan again, in any format; nothing is sent to anyone",
-		Description: "Canaries that came home since are joined to it. Rules that are named now take the place of those of the scan, so that a finding can be explained once the export is there.",
+		Description: "Rules and approvals that are named now take the place of those of the scan, so that a finding can be explained once the export is there. Canaries that came home since are joined. Approvals are judged by the time of the scan.",
 		Flags: slices.Concat([]cli.Flag{
 			stringFlag("scan", "`ID` of the scan (default: the last one)"), rulesFlag(), stringFlag("zone", "firewall zone of the vantage, for --rules"), assetsFlag(),
-			stringFlag("approvals", "`FILE` of what is approved"),
-			stringFlag("config", "configuration `FILE` that tells zones and networks of the devices of --rules"),
+			stringFlag("config", "configuration `FILE` that tells zones and networks of the devices of --rules"), approvalsFlag(),
 		}, inventoryFlags(), outputFlags(), []cli.Flag{statesFlag()}),
 		Action: p.report,
 	}
@@ -78,6 +79,7 @@ func (p *program) report(ctx context.Context, c *cli.Command) error {
 	defer r.Close()
 	in := r.Input
 	in.Deliveries = append(in.Deliveries, late...)
+	in.Approvals = sc.approvals
 	sc.register(&in)
 	if info.Kind != inventory.KindProbe {
 		if in.Changes, err = changesSince(ctx, store, info); err != nil {
@@ -151,6 +153,12 @@ func joinDeliveries(ctx context.Context, store *inventory.Store, file string) (s
 func (sc *scanning) write(in report.Input) error {
 	r := report.New(in)
 	complete := in.Scan.Complete
+	if sc.inv != nil {
+		if err := sc.inv.Hold(approvalUses(r)); err != nil {
+			r.Scan.Notes = append(r.Scan.Notes, "not all is in the inventory: "+err.Error())
+			sc.fatal = cmp.Or(sc.fatal, err)
+		}
+	}
 	r.Scan.Exit = sc.exitCode(r, complete)
 	sc.result = r
 	if len(sc.covs) > 0 {
@@ -172,4 +180,20 @@ func (sc *scanning) write(in report.Input) error {
 		return nil
 	}
 	return &exit{r.Scan.Exit, msg}
+}
+
+// approvalUses are the approvals that endpoints were held against, as the inventory keeps them.
+func approvalUses(r *report.Report) (out []inventory.Use) {
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		if e.ApprovalState == "" {
+			continue
+		}
+		u := inventory.Use{Addr: e.Finding.Addr, State: string(e.ApprovalState)}
+		if a := e.Approval; a != nil {
+			u.Approval, u.Expires = strings.Join([]string{a.Approval.Owner, a.Approval.Ticket, a.Approval.Where}, ", "), a.Expires
+		}
+		out = append(out, u)
+	}
+	return out
 }

@@ -258,7 +258,7 @@ func resumable(c *cli.Command) error {
 		return errors.New("--resume goes on with a stored scan: leave the targets away")
 	}
 	for _, f := range slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags()) {
-		if name := f.Names()[0]; name != "rules" && name != "assets" && c.IsSet(name) && given(c, name) == "--"+name {
+		if name := f.Names()[0]; name != "rules" && name != "assets" && name != "approvals" && c.IsSet(name) && given(c, name) == "--"+name {
 			return fmt.Errorf("--resume goes on with a stored scan as it was begun: leave --%s away", name)
 		}
 	}
@@ -794,7 +794,7 @@ func (sc *scanning) conclude(ctx context.Context, interrupted bool) error {
 	if !complete {
 		rs.Resume = "relaysweep scan --resume " + s.Scan
 	}
-	in := report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries, Rules: sc.rules(sc.covs[0].States())}
+	in := report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries, Rules: sc.rules(sc.covs[0].States()), Approvals: sc.approvals}
 	sc.register(&in)
 	if err := sc.keep(context.WithoutCancel(ctx), &in); err != nil {
 		in.Scan.Notes = append(in.Scan.Notes, "not all is in the inventory: "+err.Error())

@@ -175,7 +175,7 @@ func targetFlags() []cli.Flag {
 		stringFlag("vantage", "name of the place we look from, such as internet or inside"),
 		stringFlag("zone", "firewall zone of the vantage"),
 		rulesFlag(),
-		stringFlag("approvals", "`FILE` of what is approved: no edit of the rules is proposed that would close it"),
+		approvalsFlag(),
 		assetsFlag(),
 		stringFlag("source-ip", "source `ADDRESS`"),
 		listFlag("source", "further `SOURCES`, such as 203.0.113.77,203.0.113.10:25,:25: what is not open is tried again from each"),
