@@ -48,6 +48,7 @@ type webPage struct {
 	PortsLeft int
 	Rules     *webRules
 	Approvals *webApprovals
+	Forgotten *webForgotten
 	Mail      []webFinding
 	Other     []webOther
 	Others    int // endpoints
@@ -111,7 +112,7 @@ type webFinding struct {
 	Summary                                                                                string
 	Server, Firewall                                                                       []string
 	Source                                                                                 string
-	LetIn, RulesSay                                                                        string
+	LetIn, RulesSay, Owner                                                                 string
 	Lines                                                                                  []webLine
 	Search                                                                                 string
 }
@@ -167,6 +168,7 @@ func newWebPage(r *Report) *webPage {
 	}
 	p.Rules = webRulesOf(r.Rules)
 	p.Approvals = webApprovalsOf(r, ids)
+	p.Forgotten = webForgottenOf(r, link)
 	groups := grouped(r.only((*Entry).urgent))
 	for _, g := range groups {
 		first := &g[0]
@@ -256,12 +258,15 @@ func webFindingOf(e *Entry, id string) webFinding {
 	w := webFinding{
 		ID: id, Severity: e.Severity.String(), SeverityRank: int(e.Severity), Endpoint: endpoint(e), SortAddr: sortAddr(e), Class: string(e.Class),
 		Verdict: e.Verdict.String(), VerdictRank: int(e.Verdict), Opened: openedBy(e.Vectors), Product: shorten(known(productName(e)), 60), Host: shorten(known(hostName(e)), 120),
-		Title: plain(e.Title), Reason: plain(e.Reason), Weak: cleaned(e.Weak), Shows: meanings(e.Vectors), Facts: findingFacts(e), Server: cleaned(e.Fix.Server), Firewall: cleaned(e.Fix.Firewall), Source: e.Fix.Source,
+		Title: plain(e.Title), Reason: plain(e.Reason), Weak: cleaned(e.Weak), Shows: meanings(e.Vectors), Facts: findingFacts(e), Server: cleaned(e.Fix.Server), Firewall: cleaned(e.Fix.Firewall), Source: e.Fix.Source, Owner: shorten(e.owner(), 120),
 	}
 	if e.Way != nil {
 		w.LetIn, w.RulesSay, w.Lines = plain(e.letInBy()), plain(e.verdictOfRules()), webLines(e.Openings)
 	}
 	w.Search = strings.ToLower(strings.Join([]string{w.Endpoint, raw(strings.Join(f.Names, " ")), w.Product, w.Class, w.Verdict, w.Title, w.Reason, strings.Join(e.Vectors, " ")}, " "))
+	if w.Owner != "" {
+		w.Search += " " + strings.ToLower(w.Owner)
+	}
 	full, tries, err := e.evidence()
 	if err != nil {
 		w.Summary = plain("The evidence cannot be read: " + err.Error())
@@ -313,6 +318,7 @@ func findingFacts(e *Entry) []webFact {
 	add("Relayed mail leaves from", strings.Join(rawAll(e.egress()), ", "))
 	add("Seen from", plain(joinNonEmpty(", ", f.Vantage, f.LocalAddr)))
 	add("Controls", plain(controls(f)))
+	e.assetFacts(add)
 	add("Note", plain(f.Note))
 	add("Left out", plain(f.Cut))
 	if t := seen(f); !t.IsZero() {

@@ -314,6 +314,7 @@ type findingObject struct {
 	Help        []string        `json:"help,omitempty"`
 	EndsData    []string        `json:"ends_data,omitempty"` // false ends of data that it takes (vector I11)
 	Injected    bool            `json:"injected,omitempty"`  // it obeyed a command in clear behind STARTTLS (vector I12)
+	namingFields
 }
 
 func (j *jsonl) finding(e *Entry) findingObject {
@@ -332,6 +333,7 @@ func (j *jsonl) finding(e *Entry) findingObject {
 		Connections: f.Connections, Commands: f.Commands, Sessions: []string{},
 		Suspected: string(e.suspected()), Egress: e.egress(), Source: valid(f.Source), Behind: valid(f.Behind), Extensions: all(f.Extensions), EndsData: all(f.EndsData), Injected: f.Injected,
 	}
+	o.namingFields = namingOf(e)
 	if e.Way != nil {
 		o.Rules, o.Unmodelled, o.Edits = e.Way.Verdict.String(), all(e.Way.Words), editsOf(e.Edits)
 	}

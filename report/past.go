@@ -90,6 +90,8 @@ type Asset struct {
 
 // Mention is a place that names an address as a mail server, or at all: what it says there makes it less forgotten.
 type Mention struct {
-	By   string // mx, spf, ptr, certificate, approval, ipam
-	Name string // the name there: the domain whose MX it is, the host, the ticket
+	By      string       // mx, spf, ptr, certificate, approval, ipam
+	Name    string       // the name there: the domain whose MX it is, the host, the ticket
+	Network netip.Prefix // that the SPF record lets send; not valid: the address itself
+	Doubt   string       // why it does not count, as New finds; empty: it does
 }

@@ -29,6 +29,7 @@ func WriteTable(w io.Writer, r *Report, o TableOptions) error {
 	p.rules()
 	p.approvals()
 	p.services()
+	p.forgotten()
 	p.leftOpen()
 	p.fixes()
 	if o.Verbose {
@@ -153,6 +154,7 @@ func (p *page) exposures(entries []Entry) {
 		{head: "opened by", min: 9, drop: 1},
 		{head: "product", min: 10, drop: 2},
 		{head: "host name", min: 12, drop: 3},
+		ownerColumn(),
 	}
 	ruled := p.r.Rules != nil
 	if ruled {
@@ -161,7 +163,7 @@ func (p *page) exposures(entries []Entry) {
 	var rows [][]cell
 	for i := range entries {
 		e := &entries[i]
-		row := []cell{p.severity(e), {s: endpoint(e)}, {s: e.Verdict.String()}, {s: openedBy(e.Vectors)}, {s: productName(e)}, {s: hostName(e)}}
+		row := []cell{p.severity(e), {s: endpoint(e)}, {s: e.Verdict.String()}, {s: openedBy(e.Vectors)}, {s: productName(e)}, {s: hostName(e)}, {s: e.owner()}}
 		if ruled {
 			row = append(row, cell{s: plain(e.letInBy())})
 		}
@@ -278,11 +280,12 @@ func (p *page) mailTable(mail []Entry) {
 		{head: "product", min: 10, drop: 2},
 		{head: "host name", min: 12, drop: 3},
 		{head: "also", min: 12, drop: 4},
+		ownerColumn(),
 	}
 	var rows [][]cell
 	for i := range mail {
 		e := &mail[i]
-		rows = append(rows, []cell{p.severity(e), {s: endpoint(e)}, {s: string(e.Class)}, {s: e.Verdict.String()}, {s: productName(e)}, {s: hostName(e)}, {s: also(e)}})
+		rows = append(rows, []cell{p.severity(e), {s: endpoint(e)}, {s: string(e.Class)}, {s: e.Verdict.String()}, {s: productName(e)}, {s: hostName(e)}, {s: also(e)}, {s: e.owner()}})
 	}
 	p.table(cols, rows)
 }

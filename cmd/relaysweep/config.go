@@ -86,9 +86,10 @@ type config struct {
 		Addresses []string            `yaml:"addresses"` // the device's own
 		From      string              `yaml:"from"`      // zone that our connections enter by, if not the vantage's
 	} `yaml:"rules"`
-	Approvals string `yaml:"approvals"` // file of what is approved
-	Inventory string `yaml:"inventory"` // file or URL
-	Site      string `yaml:"site"`
+	Approvals string   `yaml:"approvals"` // file of what is approved
+	Assets    []string `yaml:"assets"`    // address plans: files, or the URL of a NetBox
+	Inventory string   `yaml:"inventory"` // file or URL
+	Site      string   `yaml:"site"`
 
 	file string
 	tree *ast.File

@@ -252,7 +252,7 @@ var flagOf = map[string]string{
 	"canary.domain": "canary-domain", "canary.listen": "canary-listen", "canary.key_file": "canary-key", "canary.deliveries": "deliveries", "canary.wait": "canary-wait", "canary.mx_names": "canary-mx",
 	"canary.imap.server": "imap-server", "canary.imap.user": "imap-user", "canary.imap.password_file": "imap-password-file", "canary.imap.mailbox": "imap-mailbox", "canary.imap.tls": "imap-tls", "canary.imap.ca_file": "imap-ca-file",
 	"local.domains": "local-domain", "local.senders": "local-sender", "local.hello": "hello", "local.resolver": "resolver", "local.vrfy": "vrfy",
-	"gentle": "gentle", "recog_dir": "recog-dir", "inventory": "inventory", "site": "site", "approvals": "approvals",
+	"gentle": "gentle", "assets": "assets", "recog_dir": "recog-dir", "inventory": "inventory", "site": "site", "approvals": "approvals",
 	"rate.total": "rate", "rate.per_net": "rate-per-net", "rate.per_host": "rate-per-host",
 }
 
@@ -341,6 +341,8 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	values["canary.key_file"] = struct{ yaml, flag string }{key, key}
+	assets := filepath.Join(dir, "plan.csv") + ",https://netbox.example/"
+	values["assets"] = struct{ yaml, flag string }{"[" + assets + "]", assets}
 	plain := func(s *settings) string {
 		c := *s
 		c.Scan, c.Started, c.Seed = "", time.Time{}, 0
@@ -358,6 +360,10 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 		c.TargetsFrom = slices.Clone(c.TargetsFrom)
 		for i := range c.TargetsFrom {
 			c.TargetsFrom[i].Where = ""
+		}
+		c.Assets = slices.Clone(c.Assets)
+		for i := range c.Assets {
+			c.Assets[i].Where = ""
 		}
 		c.AllPorts = slices.Clone(c.AllPorts)
 		for i := range c.AllPorts {

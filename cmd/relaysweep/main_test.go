@@ -43,6 +43,7 @@ import (
 //	contract FILE                                       FILE keeps the contract of JSON Lines
 //	audited FILE ADDRESS:PORT                           FILE, an audit log, has a line for each of its connections
 //	dns FILE ADDRESS:PORT                               answer DNS questions from a zone, a record a line
+//	netbox FILE ADDRESS:PORT TOKEN                      answer as NetBox does, from a JSON object of answers by path
 //	asked ADDRESS:PORT N REGEXP                         how many questions, such as "org.example. MX", match
 //	mailhost SMTP IMAP FILE [hold]                      a server whose mail comes into a mailbox, and FILE, who signed for it
 //	release IMAP                                        deliver what it holds
@@ -69,7 +70,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mta": cmdMTA, "retire": cmdRetire, "appears": cmdAppears, "vacant": cmdVacant, "listening": cmdListening, "nat": cmdNAT, "score": cmdScore, "await": cmdAwait, "said": cmdSaid, "promised": cmdPromised,
-			"refuses": cmdRefuses, "jsonline": cmdJSONLine, "contract": cmdContract, "audited": cmdAudited, "dns": cmdDNS, "asked": cmdAsked, "attempts": cmdAttempts,
+			"refuses": cmdRefuses, "jsonline": cmdJSONLine, "contract": cmdContract, "audited": cmdAudited, "dns": cmdDNS, "netbox": cmdNetBox, "asked": cmdAsked, "attempts": cmdAttempts,
 			"mailhost": cmdMailhost, "release": cmdRelease, "letter": cmdLetter, "mails": cmdMails,
 		},
 	})

@@ -100,13 +100,18 @@ type scanning struct {
 	plan      *discover.Plan
 	devices   []firewall.Device // whose rules were read
 	approvals []report.Approval
-	limiter   *ratelimit.Limiter
-	window    *ratelimit.Window // of --gentle
-	recog     *fingerprint.Recog
-	engine    discover.Engine
-	mail      *names.Mail // of the mail domains; nil: not asked
-	canary    probe.Canary
-	closers   []io.Closer
+	assets    []report.Asset // of the address plans; nil: there are none
+	// fromNetBox are those of them that NetBox gave now, by its URL.
+	fromNetBox map[string][]report.Asset
+	limiter    *ratelimit.Limiter
+	window     *ratelimit.Window // of --gentle
+	recog      *fingerprint.Recog
+	engine     discover.Engine
+	mail       *names.Mail // of the mail domains; nil: not asked
+	// mailSilent: not all questions about them were answered.
+	mailSilent atomic.Bool
+	canary     probe.Canary
+	closers    []io.Closer
 	// stateDir is where the state is kept; if empty, where XDG says.
 	stateDir string
 	reading  bool // the scan is stored, and only its report is wanted
@@ -122,6 +127,7 @@ type scanning struct {
 	result       *report.Report  // of a scan that ran to its end
 
 	mu         sync.Mutex
+	ptr        map[netip.Addr][]string // PTR names, of addresses whose question was answered
 	findings   []probe.Finding
 	deliveries []probe.Delivery
 	home       map[string]bool      // which deliveries these are
@@ -166,6 +172,11 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		if c.IsSet("rules") {
 			sc.s.Rules = named(c.StringSlice("rules"), given(c, "rules"), sc.s.Rules)
 		}
+		if c.IsSet("assets") && !sc.reading {
+			if err := sc.otherAssets(c, new(config)); err != nil {
+				return err
+			}
+		}
 	} else {
 		args := c.Args().Slice()
 		if sc.instead != nil {
@@ -188,6 +199,9 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		return err
 	}
 	if err := sc.readRules(); err != nil {
+		return err
+	}
+	if err := sc.readAssets(ctx, c); err != nil {
 		return err
 	}
 	if sc.journal == nil {
@@ -225,7 +239,7 @@ func (sc *scanning) otherRules(c *cli.Command, cfg *config) error {
 	} else if sc.s.Approvals == "" && cfg.Approvals != "" {
 		sc.s.Approvals = absolute(cfg.path(cfg.Approvals))
 	}
-	return nil
+	return sc.otherAssets(c, cfg)
 }
 
 // checkSources holds that this machine has the further sources, as long as there is something to send from them.
@@ -246,7 +260,7 @@ func resumable(c *cli.Command) error {
 		return errors.New("--resume goes on with a stored scan: leave the targets away")
 	}
 	for _, f := range slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags()) {
-		if name := f.Names()[0]; name != "rules" && name != "approvals" && c.IsSet(name) && given(c, name) == "--"+name {
+		if name := f.Names()[0]; name != "rules" && name != "assets" && name != "approvals" && c.IsSet(name) && given(c, name) == "--"+name {
 			return fmt.Errorf("--resume goes on with a stored scan as it was begun: leave --%s away", name)
 		}
 	}
@@ -360,6 +374,9 @@ func (sc *scanning) openState(ctx context.Context) (err error) {
 			return err
 		}
 		sc.closers = append(sc.closers, sc.journal)
+		if err := sc.keepAssets(); err != nil {
+			return err
+		}
 		if sc.plan != nil {
 			if err := sc.openCoverages(); err != nil {
 				return err
@@ -581,7 +598,7 @@ func (sc *scanning) askNames(ctx context.Context) {
 	if sc.s.Resolver == "" || len(sc.s.Domains) == 0 || sc.s.DiscoverOnly || sc.wasDone {
 		return
 	}
-	sc.mail = names.Resolver{Server: sc.s.Resolver}.Mail(ctx, sc.s.Domains)
+	sc.mail = names.Resolver{Server: sc.s.Resolver, Tries: 2, Failed: func(string, error) { sc.mailSilent.Store(true) }}.Mail(ctx, sc.s.Domains)
 	for _, err := range sc.mail.Errors {
 		fmt.Fprintf(sc.talk, "  %s\n", err)
 	}
@@ -664,7 +681,7 @@ func (sc *scanning) prober() *probe.Prober {
 	}
 	if s.Resolver != "" {
 		p.Lookup = func(ctx context.Context, a netip.Addr) []string {
-			found := names.Resolver{Server: s.Resolver}.PTR(ctx, a)
+			found := sc.pointers(ctx, a)
 			for _, host := range sc.mail.Hosts(a) {
 				if !slices.Contains(found, host) {
 					found = append(found, host)
@@ -813,6 +830,7 @@ func (sc *scanning) conclude(ctx context.Context, interrupted bool) error {
 		rs.Resume = "relaysweep scan --resume " + s.Scan
 	}
 	in := report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries, Rules: sc.rules(sc.covs[0].States()), Approvals: sc.approvals}
+	sc.register(&in)
 	if err := sc.keep(context.WithoutCancel(ctx), &in); err != nil {
 		in.Scan.Notes = append(in.Scan.Notes, "not all is in the inventory: "+err.Error())
 		sc.fatal = cmp.Or(sc.fatal, err)

@@ -69,12 +69,13 @@ type settings struct {
 	FailOn         string
 	AuditLog       string
 	Outputs        outputs
-	Rules          []exports // of the firewalls on the way
-	Approvals      string    // file of what is approved
-	Within         []within  // targets that the scan keeps to; empty: all
-	Inventory      string    // file or URL
-	Site           string    // that the endpoints belong to
-	Since          time.Time // what was looked at since is passed over; zero: nothing is
+	Rules          []exports        // of the firewalls on the way
+	Approvals      string           // file of what is approved
+	Assets         []discover.Entry // address plans: files, and URLs of NetBox
+	Within         []within         // targets that the scan keeps to; empty: all
+	Inventory      string           // file or URL
+	Site           string           // that the endpoints belong to
+	Since          time.Time        // what was looked at since is passed over; zero: nothing is
 	Notes          []string
 	TargetsFrom    []discover.Entry // sources that name targets, as source.Parse reads them; what they named is in Spec
 	TokenFile      string           // of NetBox
@@ -176,6 +177,7 @@ func targetFlags() []cli.Flag {
 		stringFlag("zone", "firewall zone of the vantage"),
 		rulesFlag(),
 		approvalsFlag(),
+		assetsFlag(),
 		stringFlag("source-ip", "source `ADDRESS`"),
 		listFlag("source", "further `SOURCES`, such as 203.0.113.77,203.0.113.10:25,:25: what is not open is tried again from each"),
 		stringFlag("source-port", "the same from this source `PORT`, such as 25", "g"),
@@ -290,6 +292,9 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 	}
 	if s.Approvals = get("approvals", "$.approvals", cfg.path(cfg.Approvals)).text; s.Approvals != "" {
 		s.Approvals = absolute(s.Approvals)
+	}
+	if s.Assets, err = assetsOf(c, cfg); err != nil {
+		return nil, err
 	}
 	s.Site = get("site", "$.site", cfg.Site).text
 	s.Since, err = sinceOf(get("since", "", ""), s.Started)

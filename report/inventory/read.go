@@ -265,6 +265,26 @@ func (r *Reader) read(ctx context.Context) (err error) {
 	return r.findings(ctx)
 }
 
+// Mentions are what DNS said of addresses when the scan ended last; nil: it was not asked.
+func (s *Store) Mentions(ctx context.Context, i Info) (map[netip.Addr][]report.Mention, error) {
+	pack, err := newPacker()
+	if err != nil {
+		return nil, err
+	}
+	defer pack.close()
+	var about []byte
+	err = s.db.QueryRowContext(ctx, "SELECT about FROM scan_end WHERE scan = $1 ORDER BY ended DESC LIMIT 1", i.id).Scan(&about)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	var e ending
+	err = pack.unpack(about, &e)
+	return e.Mentions, err
+}
+
 func (r *Reader) coverage(ctx context.Context) (out []discover.CoverageRow, err error) {
 	rows, err := r.store.db.QueryContext(ctx, "SELECT prefix, port, open, closed, filtered, prohibited, unreachable, not_attempted, failed, reasons FROM coverage WHERE scan = $1", r.info.id)
 	if err != nil {
