@@ -101,8 +101,11 @@ type Report struct {
 	Arrivals  []Arrival        // deliveries that an attempt of this scan sent, in order of arrival
 	Unmatched []probe.Delivery // deliveries that no attempt of this scan sent, in order of arrival
 	Rules     *Reconciliation  // nil: no rules were read
+	Changes   *Changes         // since the scan before; nil: there is none
 	Totals    Totals
 	Open      []string // what the scan leaves open, in sentences
+
+	lang Lang // of what people read
 }
 
 // Entry is one finding with what it means.
@@ -120,6 +123,9 @@ type Entry struct {
 	Way      *firewall.Way  // what the rules say of the connection; nil: none were read for its vantage
 	Openings []Line         // the lines that let it through, or that deny it
 	Edits    []EditProposal // what would close it, by the rules
+	// What an inventory knows of the endpoint; zero: there is none.
+	FirstSeen, LastSeen, LastChecked time.Time
+	Change                           *Change // since the scan before; nil: none
 
 	tries []try // of the finding's attempts: judging one takes a while, so it is done once
 }
@@ -149,6 +155,7 @@ func New(in Input) *Report {
 	slices.SortStableFunc(r.Entries, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), -compareBool(a.unexplained(), b.unexplained()), cmp.Compare(b.Verdict, a.Verdict), byEndpoint(a, b))
 	})
+	r.since(in.Past, in.Changes)
 	r.Totals = r.count()
 	r.Open = r.leftOpen()
 	return r
