@@ -57,6 +57,9 @@ var csvColumns = []struct {
 	{"rule_changed", func(_ *Report, e *Entry) string { return e.openers((*Line).changes) }},
 	{"rule_counter", func(_ *Report, e *Entry) string { return e.openers((*Line).counterText) }},
 	{"nat", func(_ *Report, e *Entry) string { return e.openers((*Line).nat) }},
+	{"first_seen", firstSeenColumn},
+	{"last_checked", lastCheckedColumn},
+	{"change", changeColumnOf},
 }
 
 // WriteCSV writes one row a finding, worst first, as in RFC 4180 but for the line ends, which are LF. Cells that a
