@@ -258,7 +258,7 @@ func (c *Change) compareServices(b, a *probe.Finding) {
 	c.differ("version", s.Version, t.Version)
 	switch {
 	case s.Product != t.Product:
-		c.Upgraded = spoken(b) && spoken(a) && (t.Product != "" || !unknown)
+		c.Upgraded = c.Before.entry().spoken() && c.After.entry().spoken() && (t.Product != "" || !unknown)
 	case s.Version != t.Version:
 		c.Upgraded = s.Version != "" && t.Version != ""
 	}
@@ -439,14 +439,19 @@ func (s *Sight) severity(at time.Time, inside bool) Severity {
 	if s == nil || s.Found == nil {
 		return Info
 	}
-	e := Entry{Finding: *s.Found, Verdict: s.Judged.Verdict, Class: s.Judged.Class}
-	if !spoken(s.Found) {
+	e := s.entry()
+	if !e.spoken() {
 		e.Class = probe.Undetermined
 	}
 	if s.Found.SMTP() {
 		e.Weak = weaknesses(s.Found, at)
 	}
-	return rank(&e, inside)
+	return rank(e, inside)
+}
+
+// entry is what was found, as a report has it.
+func (s *Sight) entry() *Entry {
+	return &Entry{Finding: *s.Found, Verdict: s.Judged.Verdict, Class: s.Judged.Class, judged: s.Judged}
 }
 
 // lens is the group of a change: what an upgrade made worse comes first, and what nobody looked at last.

@@ -291,9 +291,10 @@ func TestACutScanMakesNothingGone(t *testing.T) {
 		"called sure":     func(s Sight) *Sight { s.State = discover.NotAttempted; return &s },
 		"failed for sure": func(s Sight) *Sight { s.State = discover.Failed; return &s },
 	}
+	befores, afters := sights(before), sights(now)
 	for name, cut := range cuts {
-		for _, b := range sights(before) {
-			for _, a := range sights(now) {
+		for _, b := range befores {
+			for _, a := range afters {
 				if a == nil || a.State == discover.Open && name != "nothing stored" {
 					continue
 				}
