@@ -47,6 +47,7 @@ type webPage struct {
 	// PortsLeft is how many rows are left out: a page with all ports of some hosts would be too long to open.
 	PortsLeft int
 	Rules     *webRules
+	Approvals *webApprovals
 	Changes   *webChanges
 	Mail      []webFinding
 	Other     []webOther
@@ -166,6 +167,7 @@ func newWebPage(r *Report) *webPage {
 		p.Answers = append(p.Answers, w)
 	}
 	p.Rules = webRulesOf(r.Rules)
+	p.Approvals = webApprovalsOf(r, ids)
 	p.Changes = webChangesOf(r.Changes, r.lang, ids)
 	groups := grouped(r.only((*Entry).urgent))
 	for _, g := range groups {
@@ -303,6 +305,7 @@ func findingFacts(e *Entry, l Lang) []webFact {
 		add("CPE", raw(s.CPE23))
 		add("Support until", raw(s.EndOfLife))
 	}
+	add("Approval", e.approvalFact())
 	add("Seen as", raw(e.seenAs()))
 	add("Reached from", raw(f.Source))
 	add("Before the greeting", raw(f.Behind))
