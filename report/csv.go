@@ -69,6 +69,9 @@ var csvColumns = []struct {
 	{"asset", func(_ *Report, e *Entry) string { return e.asset(func(a *Asset) string { return a.Prefix.String() }) }},
 	{"mentions", func(_ *Report, e *Entry) string { return plain(e.namedBy()) }},
 	{"forgotten", func(_ *Report, e *Entry) string { return e.forgottenWord() }},
+	{"first_seen", firstSeenColumn},
+	{"last_checked", lastCheckedColumn},
+	{"change", changeColumnOf},
 }
 
 // WriteCSV writes one row a finding, worst first, as in RFC 4180 but for the line ends, which are LF. Cells that a

@@ -26,8 +26,6 @@ type Naming struct {
 	Listeners int      // mail services, and mail ports of which nothing is known
 	Forgotten int      // of these: nothing that was asked names them
 	Unknown   int      // of these: nothing that answered names them, and DNS did not answer in full
-
-	past map[netip.AddrPort]Sight
 }
 
 // name joins to the entries whose they are, and who names them. A listener is forgotten where all that were asked
@@ -37,7 +35,7 @@ func (r *Report) name(in *Input) {
 	if in.Mentions == nil && in.Approvals == nil && in.Assets == nil {
 		return
 	}
-	n := &Naming{past: in.Past}
+	n := &Naming{}
 	r.Naming = n
 	if in.Mentions != nil {
 		n.Asked = append(n.Asked, ByMX, BySPF, ByPTR)
@@ -204,13 +202,10 @@ func (a *Asset) inherit(from *Asset) {
 func (r *Report) Forgotten() []Entry {
 	out := r.only(func(e *Entry) bool { return e.Forgotten })
 	slices.SortStableFunc(out, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.Verdict, a.Verdict), byAge(r.since(&a), r.since(&b)))
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.Verdict, a.Verdict), byAge(a.FirstSeen, b.FirstSeen))
 	})
 	return out
 }
-
-// since is when an entry was first seen; zero: not known.
-func (r *Report) since(e *Entry) time.Time { return r.Naming.past[e.Finding.Addr].FirstSeen }
 
 // byAge puts the oldest first, and last what nothing is known of.
 func byAge(a, b time.Time) int {
@@ -302,7 +297,7 @@ func (n *Naming) sentences(l Lang) []string {
 
 // sinceDay is the day on which it was first seen.
 func (r *Report) sinceDay(e *Entry) string {
-	if t := r.since(e); !t.IsZero() {
+	if t := e.FirstSeen; !t.IsZero() {
 		return t.UTC().Format(time.DateOnly)
 	}
 	return ""

@@ -104,6 +104,7 @@ type Report struct {
 	Arrivals  []Arrival        // deliveries that an attempt of this scan sent, in order of arrival
 	Unmatched []probe.Delivery // deliveries that no attempt of this scan sent, in order of arrival
 	Rules     *Reconciliation  // nil: no rules were read
+	Changes   *Changes         // since the scan before; nil: there is none
 	Totals    Totals
 	Open      []string // what the scan leaves open, in sentences
 	Naming    *Naming  // nil: nobody was asked who names the servers
@@ -111,7 +112,7 @@ type Report struct {
 	Approvals  []ApprovalUse
 	Violations []Violation
 
-	lang Lang
+	lang Lang // of what people read
 }
 
 // Entry is one finding with what it means.
@@ -137,11 +138,14 @@ type Entry struct {
 	ApprovalState ApprovalState
 	Approval      *ApprovalUse
 
-	approvedRelay bool // it relays, and that is approved for this vantage
+	// What an inventory knows of the endpoint; zero: there is none.
+	FirstSeen, LastSeen, LastChecked time.Time
+	Change                           *Change // since the scan before; nil: none
 
-	judged Judgement
-	tries  []try // of the finding's attempts: judging one takes a while, so it is done once
-	whole  func() (probe.Finding, error)
+	approvedRelay bool // it relays, and that is approved for this vantage
+	judged        Judgement
+	tries         []try // of the finding's attempts: judging one takes a while, so it is done once
+	whole         func() (probe.Finding, error)
 }
 
 // try is what an attempt proved.
@@ -180,6 +184,7 @@ func New(in Input) *Report {
 	slices.SortStableFunc(r.Entries, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), -compareBool(a.unexplained(), b.unexplained()), cmp.Compare(b.Verdict, a.Verdict), byEndpoint(a, b))
 	})
+	r.since(in.Past, in.Changes)
 	r.Totals = r.count()
 	r.Open = r.leftOpen()
 	return r

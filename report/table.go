@@ -25,6 +25,7 @@ func WriteTable(w io.Writer, r *Report, o TableOptions) error {
 	o.Width = max(o.Width, 40)
 	p := &page{r: r, o: o}
 	p.answer()
+	p.changes()
 	p.scan()
 	p.rules()
 	p.approvals()
@@ -157,13 +158,14 @@ func (p *page) exposures(entries []Entry) {
 		ownerColumn(),
 	}
 	ruled := p.r.Rules != nil
+	cols = append(cols, column{head: "change", min: 8, drop: 4})
 	if ruled {
 		cols = append(cols, column{head: "let in by", min: 20, drop: 1})
 	}
 	var rows [][]cell
 	for i := range entries {
 		e := &entries[i]
-		row := []cell{p.severity(e), {s: endpoint(e)}, {s: e.Verdict.String()}, {s: openedBy(e.Vectors)}, {s: productName(e)}, {s: hostName(e)}, {s: e.owner()}}
+		row := []cell{p.severity(e), {s: endpoint(e)}, {s: e.Verdict.String()}, {s: openedBy(e.Vectors)}, {s: productName(e)}, {s: hostName(e)}, {s: e.owner()}, {s: e.changeWord(p.r.lang)}}
 		if ruled {
 			row = append(row, cell{s: plain(e.letInBy())})
 		}
@@ -281,11 +283,12 @@ func (p *page) mailTable(mail []Entry) {
 		{head: "host name", min: 12, drop: 3},
 		{head: "also", min: 12, drop: 4},
 		ownerColumn(),
+		{head: firstSeenWord.in(p.r.lang), min: 10, drop: 5},
 	}
 	var rows [][]cell
 	for i := range mail {
 		e := &mail[i]
-		rows = append(rows, []cell{p.severity(e), {s: endpoint(e)}, {s: string(e.Class)}, {s: e.Verdict.String()}, {s: productName(e)}, {s: hostName(e)}, {s: also(e)}, {s: e.owner()}})
+		rows = append(rows, []cell{p.severity(e), {s: endpoint(e)}, {s: string(e.Class)}, {s: e.Verdict.String()}, {s: productName(e)}, {s: hostName(e)}, {s: also(e)}, {s: e.owner()}, {s: e.firstSeenDay()}})
 	}
 	p.table(cols, rows)
 }

@@ -195,13 +195,8 @@ func recall(ctx context.Context, store *inventory.Store, scan string, in *report
 	if info.Kind == inventory.KindProbe {
 		return nil
 	}
-	in.Changes, err = changesSince(ctx, store, info)
+	in.Changes, err = store.Since(ctx, info)
 	return err
-}
-
-// changesSince are the changes since the scan before; nil: there is none.
-func changesSince(ctx context.Context, store *inventory.Store, info inventory.Info) (*report.Changes, error) {
-	return nil, nil
 }
 
 // listed are openings that have no finding: nothing was said to them, or not yet.

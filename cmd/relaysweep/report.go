@@ -82,7 +82,7 @@ func (p *program) report(ctx context.Context, c *cli.Command) error {
 	in.Approvals = sc.approvals
 	sc.register(&in)
 	if info.Kind != inventory.KindProbe {
-		if in.Changes, err = changesSince(ctx, store, info); err != nil {
+		if in.Changes, err = store.Since(ctx, info); err != nil {
 			return &exit{exitInternal, err.Error()}
 		}
 	}
