@@ -33,6 +33,9 @@ func series(t *testing.T, text io.Reader) map[string]float64 {
 		for _, m := range f.GetMetric() {
 			var labels []string
 			for _, l := range m.GetLabel() {
+				if l.GetValue() == "" {
+					continue // for Prometheus it is not there
+				}
 				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
 			}
 			out[name+"{"+strings.Join(labels, ",")+"}"] = m.GetGauge().GetValue()
@@ -124,8 +127,10 @@ func TestMetricsAreServed(t *testing.T) {
 	earlier.Complete = false
 	relays := finding("10.20.0.25:25", "Exim", "Exim", "4.99", "mx", attempt("S1", "", ok, taken))
 	relays.Vantage = ""
-	reports, fault := []*Report{full(), New(Input{Scan: earlier}), New(Input{Scan: inside, Findings: []probe.Finding{relays}})}, error(nil)
-	h := Metrics(func(context.Context) ([]*Report, error) { return reports, fault })
+	there := FiguresOf(full())
+	there.Site = "kyoto"
+	figures, fault := []Figures{FiguresOf(full()), there, FiguresOf(New(Input{Scan: earlier})), FiguresOf(New(Input{Scan: inside, Findings: []probe.Finding{relays}}))}, error(nil)
+	h := Metrics(func(context.Context) ([]Figures, error) { return figures, fault })
 	get := func() *http.Response {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
@@ -137,14 +142,14 @@ func TestMetricsAreServed(t *testing.T) {
 	}
 	got := series(t, res.Body)
 	for name, want := range map[string]float64{
-		`relaysweep_exposed_relays{vantage="internet"}`: 5, `relaysweep_exposed_relays{vantage="inside"}`: 1,
+		`relaysweep_exposed_relays{vantage="internet"}`: 5, `relaysweep_exposed_relays{site="kyoto",vantage="internet"}`: 5, `relaysweep_exposed_relays{vantage="inside"}`: 1,
 		`relaysweep_scan_complete{vantage="internet"}`: 0, `relaysweep_scan_complete{vantage="inside"}`: 1, // the later one
 	} {
 		if v, ok := got[name]; !ok || v != want {
 			t.Errorf("%s: got %v (%v), want %v", name, v, ok, want)
 		}
 	}
-	reports = nil
+	figures = nil
 	if res := get(); res.StatusCode != http.StatusOK {
 		t.Errorf("no scan yet: got %s", res.Status)
 	}
