@@ -111,7 +111,7 @@ func (r *Report) dojoDescription(e *Entry, at time.Time) string {
 	add("product", raw(joinNonEmpty(" ", f.Service.Vendor, f.Service.Product, f.Service.Version)))
 	add("seen as", raw(e.seenAs()))
 	for i := range e.Openings {
-		add("rule", plain(e.Openings[i].says()))
+		add("rule", plain(joinNonEmpty("; ", e.Openings[i].says(), e.Openings[i].about())))
 	}
 	add("note", plain(joinNonEmpty("; ", f.Note, f.Cut)))
 	add("scan", plain(r.Scan.ID))

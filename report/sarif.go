@@ -237,7 +237,8 @@ func sarifLine(l *Line) *sarifLocation {
 	if i <= 0 || err != nil || n < 1 {
 		return nil
 	}
-	out := sarifLocation{Message: &sarifMessage{sarifText(plain(l.says())).Text}}
+	text := sarifText(plain(joinNonEmpty("; ", l.says(), l.about())))
+	out := sarifLocation{Message: &text}
 	out.Physical.Artifact.URI = (&url.URL{Path: valid(l.Where[:i])}).String()
 	out.Physical.Region = &sarifRegion{n}
 	return &out

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -25,11 +24,10 @@ func (p *program) metricsCommand() *cli.Command {
 	return &cli.Command{
 		Name: "metrics", Usage: "serve the figures of each vantage's last scan to Prometheus, until interrupted",
 		Description: "It listens on loopback alone, as there is neither TLS nor a password: what shall be read from elsewhere goes through a proxy that has both, or through a file (--prometheus) and node_exporter.",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			stringFlag("config", "configuration `FILE` (default relaysweep.yaml where it exists)"),
-			stringFlag("inventory", "inventory `FILE`, or the URL of a PostgreSQL database"),
 			stringFlag("listen", "`ADDRESS:PORT` to listen on (default 127.0.0.1:9825)"),
-		},
+		}, inventoryFlags()[:1]...),
 		Action: p.serveMetrics,
 	}
 }
@@ -37,10 +35,6 @@ func (p *program) metricsCommand() *cli.Command {
 func (p *program) serveMetrics(ctx context.Context, c *cli.Command) error {
 	if err := noArguments(c, 0); err != nil {
 		return err
-	}
-	cfg, err := loadConfig(c)
-	if err != nil {
-		return usage(err)
 	}
 	address := value{cmp.Or(c.String("listen"), "127.0.0.1:9825"), given(c, "listen")}
 	listen, err := netip.ParseAddrPort(address.text)
@@ -50,16 +44,9 @@ func (p *program) serveMetrics(ctx context.Context, c *cli.Command) error {
 	case !listen.Addr().IsLoopback():
 		return usage(address.errorf("%s is not a loopback address: let a proxy with TLS and a password serve others, or write a file with --prometheus for node_exporter", address.text))
 	}
-	name := cmp.Or(c.String("inventory"), cfg.Inventory)
-	if name == "" {
-		return usage(errors.New("set inventory: the figures are those of stored scans"))
-	}
-	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) && !inventory.IsURL(name) { // opening it would make one
-		return usage(fmt.Errorf("there is no inventory %s", name))
-	}
-	store, err := inventory.Open(ctx, name)
+	store, _, err := existingInventory(ctx, c)
 	if err != nil {
-		return &exit{exitInternal, err.Error()}
+		return err
 	}
 	defer store.Close()
 	l, err := net.Listen("tcp", listen.String())

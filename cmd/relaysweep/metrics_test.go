@@ -19,8 +19,8 @@ import (
 	"relaysweep/report/inventory"
 )
 
-// stored stores a scan that found some servers that take a foreign recipient.
-func stored(t *testing.T, s *inventory.Store, id, vantage, kind string, ends bool, relays ...string) {
+// putScan stores a scan that found some servers that take a foreign recipient.
+func putScan(t *testing.T, s *inventory.Store, id, vantage, kind string, ends bool, relays ...string) {
 	t.Helper()
 	started := time.Date(2026, 11, 1, 3, 0, 0, 0, time.UTC).Add(time.Duration(id[0]) * time.Hour)
 	about := report.Scan{ID: id, Vantage: vantage, Started: started, StopAt: probe.Ready, Engine: "connect", Scope: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/24")}, Ports: []uint16{25}}
@@ -59,12 +59,12 @@ func newInventory(t *testing.T) (*inventory.Store, string) {
 // The last whole answer of each vantage counts: not an earlier one, nor a scan that has not ended, nor a probe.
 func TestMetricsAreOfTheLastScans(t *testing.T) {
 	s, _ := newInventory(t)
-	stored(t, s, "a", "internet", inventory.KindScan, true, "10.20.0.1:25", "10.20.0.2:25", "10.20.0.3:25")
-	stored(t, s, "b", "internet", inventory.KindScan, true, "10.20.0.1:25", "10.20.0.2:25")
-	stored(t, s, "c", "internet", inventory.KindScan, false)
-	stored(t, s, "d", "internet", inventory.KindProbe, true)
-	stored(t, s, "e", "internet", inventory.KindDiscover, true)
-	stored(t, s, "f", "dmz", inventory.KindDiscover, true)
+	putScan(t, s, "a", "internet", inventory.KindScan, true, "10.20.0.1:25", "10.20.0.2:25", "10.20.0.3:25")
+	putScan(t, s, "b", "internet", inventory.KindScan, true, "10.20.0.1:25", "10.20.0.2:25")
+	putScan(t, s, "c", "internet", inventory.KindScan, false)
+	putScan(t, s, "d", "internet", inventory.KindProbe, true)
+	putScan(t, s, "e", "internet", inventory.KindDiscover, true)
+	putScan(t, s, "f", "dmz", inventory.KindDiscover, true)
 	last := &lastScans{store: s}
 	get := func() string {
 		t.Helper()
@@ -83,7 +83,7 @@ func TestMetricsAreOfTheLastScans(t *testing.T) {
 	if got := get(); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	stored(t, s, "g", "internet", inventory.KindScan, true)
+	putScan(t, s, "g", "internet", inventory.KindScan, true)
 	if got := get(); got != want {
 		t.Errorf("it was read again at once: got %s, want %s", got, want)
 	}
@@ -95,7 +95,7 @@ func TestMetricsAreOfTheLastScans(t *testing.T) {
 
 func TestMetricsOverHTTP(t *testing.T) {
 	s, name := newInventory(t)
-	stored(t, s, "a", "internet", inventory.KindScan, true, "10.20.0.1:25", "10.20.0.2:25")
+	putScan(t, s, "a", "internet", inventory.KindScan, true, "10.20.0.1:25", "10.20.0.2:25")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	talk, said := io.Pipe()
@@ -140,11 +140,12 @@ func TestMetricsRefuses(t *testing.T) {
 		{"every address", []string{"--inventory", name, "--listen", "0.0.0.0:9825"}, "is not a loopback address"},
 		{"every address of IPv6", []string{"--inventory", name, "--listen", "[::]:9825"}, "is not a loopback address"},
 		{"a name", []string{"--inventory", name, "--listen", "localhost:9825"}, `"localhost:9825" is not an address with a port`},
-		{"no inventory", nil, "set inventory"},
-		{"an inventory that is not there", []string{"--inventory", name + ".not"}, "there is no inventory " + name + ".not"},
+		{"no inventory", nil, "there is no inventory "},
+		{"an inventory that is not there", []string{"--inventory", name + ".not"}, "there is no inventory " + name + ".not yet"},
 		{"an argument", []string{"now"}, "one argument too many"},
 	} {
 		t.Chdir(t.TempDir())
+		t.Setenv("XDG_DATA_HOME", t.TempDir())
 		var said strings.Builder
 		p := &program{strings.NewReader(""), io.Discard, &said}
 		if code := p.run(t.Context(), append([]string{"relaysweep", "metrics"}, tt.args...)); code != exitUsage || !strings.Contains(said.String(), tt.want) {
