@@ -135,9 +135,9 @@ type Entry struct {
 	Change                           *Change // since the scan before; nil: none
 
 	approvedRelay bool // it relays, and that is approved for this vantage
-	judged Judgement
-	tries  []try // of the finding's attempts: judging one takes a while, so it is done once
-	whole  func() (probe.Finding, error)
+	judged        Judgement
+	tries         []try // of the finding's attempts: judging one takes a while, so it is done once
+	whole         func() (probe.Finding, error)
 }
 
 // try is what an attempt proved.
