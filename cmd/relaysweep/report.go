@@ -97,6 +97,10 @@ func (p *program) report(ctx context.Context, c *cli.Command) error {
 
 // stored tells a scan that is not there, which is a mistake of the command line, from a database that does not work.
 func stored(err error) error {
+	var e *exit
+	if errors.As(err, &e) {
+		return err
+	}
 	if errors.Is(err, inventory.ErrNoScan) {
 		return usage(err)
 	}
