@@ -239,7 +239,7 @@ func fixIn(l Lang, e *Entry, s *Scan, inside bool) Fix {
 		default:
 			f.Server = append([]string{localNames.in(l)}, f.Server...)
 		}
-	case e.Class == probe.Undetermined && spoken(&e.Finding):
+	case e.Class == probe.Undetermined && e.spoken():
 		return Fix{Server: append(judgeSteps(l, e, s), p.relaySteps(l, version, faults(&e.Finding))...)}
 	case len(e.Weak) > 0 || len(vectors) > 0:
 		f.Server = append(p.weakSteps(l, &e.Finding, s), p.relaySteps(l, version, vectors)...)
@@ -345,7 +345,7 @@ func sinkFix(l Lang, e *Entry, p *product, version string) Fix {
 // judgeSteps is what lets the next test of a service come to a verdict.
 func judgeSteps(l Lang, e *Entry, s *Scan) []string {
 	var out []string
-	lookedUp := slices.ContainsFunc(e.tries, func(t try) bool { return strings.Contains(t.reason, "domain was not found") })
+	lookedUp := e.judged.LookedUp
 	if lookedUp && s.CanaryDomain == "" {
 		out = append(out, judgeDomain.in(l))
 	}

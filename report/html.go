@@ -259,19 +259,24 @@ func webFindingOf(e *Entry, id string) webFinding {
 	if e.Way != nil {
 		w.LetIn, w.RulesSay, w.Lines = plain(e.letInBy()), plain(e.verdictOfRules()), webLines(e.Openings)
 	}
-	for i := range f.Attempts {
-		a := &f.Attempts[i]
-		v, tls := e.tries[i].verdict, ""
+	w.Search = strings.ToLower(strings.Join([]string{w.Endpoint, raw(strings.Join(f.Names, " ")), w.Product, w.Class, w.Verdict, w.Title, w.Reason, strings.Join(e.Vectors, " ")}, " "))
+	full, tries, err := e.evidence()
+	if err != nil {
+		w.Summary = plain("The evidence cannot be read: " + err.Error())
+		return w
+	}
+	for i := range full.Attempts {
+		a := &full.Attempts[i]
+		v, tls := tries[i].verdict, ""
 		if a.TLS {
 			tls = "TLS"
 		}
-		w.Attempts = append(w.Attempts, webAttempt{Form: plain(a.Form), HELO: raw(a.HELO), From: raw(a.From), To: raw(a.To), TLS: tls, Verdict: v.String(), Reason: plain(e.tries[i].reason), Opened: v >= probe.Accepted})
+		w.Attempts = append(w.Attempts, webAttempt{Form: plain(a.Form), HELO: raw(a.HELO), From: raw(a.From), To: raw(a.To), TLS: tls, Verdict: v.String(), Reason: plain(tries[i].reason), Opened: v >= probe.Accepted})
 	}
-	for _, s := range f.Sessions {
+	for _, s := range full.Sessions {
 		w.Sessions = append(w.Sessions, lines(s.Transcript))
 	}
 	w.Summary = "Evidence: " + plural(len(w.Attempts), "attempt") + ", " + plural(len(w.Sessions), "session")
-	w.Search = strings.ToLower(strings.Join([]string{w.Endpoint, raw(strings.Join(f.Names, " ")), w.Product, w.Class, w.Verdict, w.Title, w.Reason, strings.Join(e.Vectors, " ")}, " "))
 	return w
 }
 

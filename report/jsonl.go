@@ -328,15 +328,23 @@ func (j *jsonl) finding(e *Entry) findingObject {
 		Note: valid(f.Note), Crowd: strings.Join(portRuns(f.Crowd), ","), Cut: valid(f.Cut), LocalAddr: f.LocalAddr,
 		Controls:    controlsObject{reply(f.Nonsense), reply(f.RandomLocal), reply(f.RandomForeign), reply(f.OtherIdentity)},
 		Connections: f.Connections, Commands: f.Commands, Sessions: []string{},
-		Suspected: string(e.suspected()), Egress: e.egress(), Source: valid(f.Source), Behind: valid(f.Behind), Extensions: all(f.Extensions), Help: all(f.Help), EndsData: all(f.EndsData), Injected: f.Injected,
+		Suspected: string(e.suspected()), Egress: e.egress(), Source: valid(f.Source), Behind: valid(f.Behind), Extensions: all(f.Extensions), EndsData: all(f.EndsData), Injected: f.Injected,
 	}
 	if e.Way != nil {
 		o.Rules, o.Unmodelled, o.Edits = e.Way.Verdict.String(), all(e.Way.Words), editsOf(e.Edits)
 	}
-	for i := range f.Attempts {
-		o.Attempts = append(o.Attempts, attemptOf(&f.Attempts[i], e.tries[i]))
+	full, tries, err := e.evidence()
+	if err != nil && j.err == nil {
+		j.err = err
 	}
-	for _, s := range f.Sessions {
+	if err != nil {
+		return o
+	}
+	o.Help = all(full.Help)
+	for i := range full.Attempts {
+		o.Attempts = append(o.Attempts, attemptOf(&full.Attempts[i], tries[i]))
+	}
+	for _, s := range full.Sessions {
 		o.Sessions = append(o.Sessions, valid(s.Transcript))
 	}
 	return o

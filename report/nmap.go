@@ -196,7 +196,7 @@ func (r *Report) nmapHosts() []nmapHost {
 	worstFirst := func(a, b Entry) int { return a.Finding.Addr.Compare(b.Finding.Addr) }
 	for _, e := range slices.SortedStableFunc(slices.Values(r.Entries), worstFirst) {
 		f := &e.Finding
-		if r.Scan.Engine == "probe" && !spoken(f) {
+		if r.Scan.Engine == "probe" && !e.spoken() {
 			continue
 		}
 		if len(hosts) == 0 || at.Addr() != f.Addr.Addr() {
@@ -204,7 +204,7 @@ func (r *Report) nmapHosts() []nmapHost {
 		}
 		h := &hosts[len(hosts)-1]
 		h.add(f, r.Scan.time())
-		p := nmapPort{Protocol: "tcp", ID: f.Addr.Port(), State: nmapState{State: discover.Open.String(), Reason: synAck}, Service: nmapServiceOf(f), Script: nmapScriptOf(&e)}
+		p := nmapPort{Protocol: "tcp", ID: f.Addr.Port(), State: nmapState{State: discover.Open.String(), Reason: synAck}, Service: nmapServiceOf(&e), Script: nmapScriptOf(&e)}
 		if at == f.Addr { // seen from another vantage as well
 			h.Ports[len(h.Ports)-1].join(p, f.Vantage)
 		} else {
@@ -261,7 +261,8 @@ func (h *nmapHost) add(f *probe.Finding, otherwise time.Time) {
 }
 
 // nmapServiceOf names what listens; nil where nothing was said.
-func nmapServiceOf(f *probe.Finding) *nmapService {
+func nmapServiceOf(e *Entry) *nmapService {
+	f := &e.Finding
 	s := nmapService{
 		Name: raw(protocol(f)), Method: "probed", Conf: 10,
 		Product: raw(f.Service.Product), Version: raw(f.Service.Version), OSType: raw(f.Service.OS),
@@ -271,7 +272,7 @@ func nmapServiceOf(f *probe.Finding) *nmapService {
 		s.Name = "smtp"
 	case f.Protocol == "tls": // and what lies in it is not known
 		s.Name = "unknown"
-	case s.Name == "unknown" && s.Product == "" && f.Greeting == "" && len(f.Attempts) == 0:
+	case s.Name == "unknown" && s.Product == "" && f.Greeting == "" && !e.tested():
 		return nil
 	}
 	if f.Protocol == "smtps" || f.Protocol == "tls" || f.TLS != nil && f.TLS.Mode == "implicit" && f.TLS.Error == "" {
@@ -291,7 +292,7 @@ func nmapScriptOf(e *Entry) *nmapScript {
 	f := &e.Finding
 	var s nmapScript
 	switch {
-	case e.mail() || len(f.Attempts) > 0:
+	case e.mail() || e.tested():
 		s = nmapRelay(e)
 	case f.Greeting != "":
 		s = nmapScript{ID: "banner", Output: raw(f.Greeting)}

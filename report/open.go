@@ -77,9 +77,9 @@ func (r *Report) openFindings() []string {
 		switch f := &e.Finding; {
 		case e.mail() && e.Class != probe.Undetermined && f.Cut != "":
 			partly++
-		case f.Protocol == "unknown" && spoken(f):
+		case f.Protocol == "unknown" && e.spoken():
 			silent++
-		case len(f.Attempts) == 0 && (f.Protocol == "lmtp" || f.Protocol == "qmtp" || f.Protocol == "qmqp"):
+		case !e.tested() && (f.Protocol == "lmtp" || f.Protocol == "qmtp" || f.Protocol == "qmqp"):
 			if !slices.Contains(untested, f.Protocol) {
 				untested = append(untested, f.Protocol)
 			}
@@ -173,7 +173,7 @@ func (r *Report) openMethod() []string {
 // triedLogins reports whether vectors that authenticate were among the attempts (I2 to I4).
 func (r *Report) triedLogins() bool {
 	return slices.ContainsFunc(r.Entries, func(e Entry) bool {
-		return slices.ContainsFunc(e.Finding.Attempts, func(a probe.Attempt) bool { return slices.Contains([]string{"I2", "I3", "I4"}, a.Vector) })
+		return slices.ContainsFunc(e.judged.Tried, func(id string) bool { return slices.Contains([]string{"I2", "I3", "I4"}, id) })
 	})
 }
 

@@ -121,7 +121,9 @@ type Entry struct {
 	Openings []Line         // the lines that let it through, or that deny it
 	Edits    []EditProposal // what would close it, by the rules
 
-	tries []try // of the finding's attempts: judging one takes a while, so it is done once
+	judged Judgement
+	tries  []try // of the finding's attempts: judging one takes a while, so it is done once
+	whole  func() (probe.Finding, error)
 }
 
 // try is what an attempt proved.
@@ -144,7 +146,16 @@ func New(in Input) *Report {
 	var bounces map[int][]probe.Delivery
 	r.Arrivals, r.Unmatched, bounces = join(findings, in.Deliveries)
 	r.Entries = make([]Entry, len(findings))
-	inParallel(len(findings), func(i int) { r.Entries[i] = r.judge(findings[i], bounces[i]) })
+	inParallel(len(findings), func(i int) {
+		e := Entry{Finding: findings[i], Bounces: bounces[i]}
+		if i < len(in.Judged) && in.Judged[i].Class != "" {
+			e.judged = in.Judged[i]
+			e.whole = func() (probe.Finding, error) { return in.Whole(i) }
+		} else {
+			e.judged, e.tries = judge(&e.Finding)
+		}
+		r.Entries[i] = r.judge(e)
+	})
 	r.explain(in.Rules)
 	slices.SortStableFunc(r.Entries, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), -compareBool(a.unexplained(), b.unexplained()), cmp.Compare(b.Verdict, a.Verdict), byEndpoint(a, b))
@@ -182,25 +193,23 @@ func byEndpoint(a, b Entry) int {
 	return cmp.Or(a.Finding.Addr.Compare(b.Finding.Addr), cmp.Compare(a.Finding.Vantage, b.Finding.Vantage))
 }
 
-func (r *Report) judge(f probe.Finding, bounces []probe.Delivery) Entry {
-	e := Entry{Finding: f, Verdict: f.Verdict(), Class: f.Class(), Reason: f.Reason(), Vectors: f.Opened(), Bounces: bounces}
-	for i := range f.Attempts {
-		e.tries = append(e.tries, try{f.Attempts[i].Verdict(), f.Attempts[i].Reason()})
-	}
-	if !spoken(&f) {
+func (r *Report) judge(e Entry) Entry {
+	f := &e.Finding
+	e.Verdict, e.Class, e.Reason, e.Vectors = e.judged.Verdict, e.judged.Class, e.judged.Reason, e.judged.Vectors
+	if !e.spoken() {
 		e.Class = probe.Undetermined // nothing was asked, so nothing was learnt
 	}
 	if e.Class == probe.Sink && e.Verdict == probe.Queued && !f.Nonsense.Positive() && f.Service.Kind != "sink" && r.proofless() {
 		e.Class = probe.Undetermined // the sink may be out of reach, and this a relay
 		e.Reason += "; no canary came home from anywhere, so that proves nothing"
 	}
-	if home := firstHome(&f); home != nil {
+	if home := firstHome(f); home != nil {
 		e.Reason = provenBy(home)
 	}
 	if f.SMTP() {
-		e.Weak = append(weaknesses(&f, r.Scan.time()), r.looksInside(&e)...)
+		e.Weak = append(weaknesses(f, r.Scan.time()), r.looksInside(&e)...)
 	}
-	inside := r.inside(&f)
+	inside := r.inside(f)
 	e.Severity = rank(&e, inside)
 	e.Title = title(&e, inside)
 	e.Fix = fixFor(&e, &r.Scan, inside)
@@ -216,8 +225,9 @@ func (r *Report) proofless() bool {
 func (r *Report) inside(f *probe.Finding) bool { return r.Scan.Inside && f.Vantage == r.Scan.Vantage }
 
 // spoken reports whether the opening was looked at beyond its handshake.
-func spoken(f *probe.Finding) bool {
-	return f.Connections > 0 || len(f.Sessions) > 0 || len(f.Attempts) > 0 || f.Greeting != "" || f.Protocol != "unknown" && f.Protocol != ""
+func (e *Entry) spoken() bool {
+	f := &e.Finding
+	return f.Connections > 0 || len(f.Sessions) > 0 || len(e.judged.Tried) > 0 || f.Greeting != "" || f.Protocol != "unknown" && f.Protocol != ""
 }
 
 // Exposed lists the relays, worst first.
@@ -247,7 +257,26 @@ func (e *Entry) suspected() probe.Class {
 	if e.Class != probe.Relay {
 		return ""
 	}
-	return e.Finding.Suspected()
+	return e.judged.Suspected
+}
+
+// tested reports whether it was asked to relay.
+func (e *Entry) tested() bool { return len(e.judged.Tried) > 0 }
+
+// evidence is the finding with all its attempts, and what they proved.
+func (e *Entry) evidence() (*probe.Finding, []try, error) {
+	if e.whole == nil {
+		return &e.Finding, e.tries, nil
+	}
+	f, err := e.whole()
+	if err != nil {
+		return nil, nil, err
+	}
+	if f.Vantage == "" {
+		f.Vantage = e.Finding.Vantage
+	}
+	_, tries := judge(&f)
+	return &f, tries, nil
 }
 
 // egress lists the addresses that brought canaries home: from there the relayed mail enters the internet.

@@ -341,7 +341,7 @@ func (e *Entry) use() string {
 		return useRelay
 	case e.mail():
 		return useMail
-	case spoken(&e.Finding):
+	case e.spoken():
 		return useOther
 	}
 	return useOpen

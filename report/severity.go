@@ -62,7 +62,7 @@ func rank(e *Entry, inside bool) Severity {
 			s = High
 		case e.Verdict >= probe.Ready:
 			s = Medium
-		case !spoken(&e.Finding):
+		case !e.spoken():
 			return Info
 		default:
 			return Low
@@ -136,7 +136,7 @@ func title(e *Entry, inside bool) string {
 		return "may relay: it took a message for a foreign address, which has not come home"
 	case e.Verdict >= probe.Accepted:
 		return "may relay: it took forms that could not be told from local names"
-	case !spoken(&e.Finding):
+	case !e.spoken():
 		return "an opening, not spoken to"
 	}
 	return "could not be judged"

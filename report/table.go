@@ -447,8 +447,13 @@ func firewallOf(group []Entry) []string {
 func (p *page) transcripts() {
 	for i := range p.r.Entries {
 		e := &p.r.Entries[i]
-		for n, s := range e.Finding.Sessions {
-			p.heading(fmt.Sprintf("Transcript of %s, %d of %d", endpoint(e), n+1, len(e.Finding.Sessions)))
+		full, _, err := e.evidence()
+		if err != nil {
+			p.err = err
+			return
+		}
+		for n, s := range full.Sessions {
+			p.heading(fmt.Sprintf("Transcript of %s, %d of %d", endpoint(e), n+1, len(full.Sessions)))
 			for line := range strings.Lines(lines(s.Transcript)) {
 				for k, part := range fold(p.text(strings.TrimRight(line, "\n")), p.o.Width-4) {
 					lead := "  "

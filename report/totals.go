@@ -48,7 +48,7 @@ func (r *Report) count() Totals {
 		switch {
 		case e.mail():
 			t.Mail++
-		case !spoken(&e.Finding):
+		case !e.spoken():
 			t.Unspoken++
 		default:
 			t.Other++

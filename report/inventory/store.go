@@ -1,0 +1,281 @@
+// Package inventory keeps what scans found, for good: history, change, and what was last known of each endpoint.
+//
+//	Open ─► Store ─► Begin ─► Scan ─► Add, Deliver … End
+//	          └────► Scans · Input · Sights · Between · History · Prune
+//
+// It is a SQLite file, or a PostgreSQL database where its name is a URL. Facts are only added. An endpoint is known by
+// (site, address, port); what a vantage saw of it is kept apart from what the others saw.
+package inventory
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing/fstest"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver pgx
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	_ "modernc.org/sqlite" // the driver sqlite
+)
+
+// Store is an inventory. Several processes may work with one at a time.
+type Store struct {
+	db       *sql.DB // of SQLite: for reading
+	writes   *sql.DB // of SQLite: one connection, as there is one writer at a time; of PostgreSQL: db
+	postgres bool
+	name     string // for messages: without a password
+	file     string // of SQLite
+	patience time.Duration
+}
+
+// Errors that a caller may want to tell apart.
+var (
+	ErrNewer   = errors.New("it was written by a newer relaysweep")
+	ErrForeign = errors.New("it is no inventory of relaysweep")
+	ErrCorrupt = errors.New("the file is damaged")
+	ErrNoScan  = errors.New("no such scan is in the inventory")
+)
+
+// versions is the table that holds the schema's version.
+const versions = "relaysweep_schema"
+
+// patience is how long a writer waits for a database that is away: PostgreSQL that is restarted, another process that
+// migrates.
+const patience = 2 * time.Minute
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// IsURL reports whether a name is that of a PostgreSQL database.
+func IsURL(name string) bool {
+	return strings.HasPrefix(name, "postgres://") || strings.HasPrefix(name, "postgresql://")
+}
+
+// Redacted is a name without its password.
+func Redacted(name string) string {
+	if !IsURL(name) {
+		return name
+	}
+	u, err := url.Parse(name)
+	if err != nil {
+		return "postgres://…"
+	}
+	if q := u.Query(); q.Has("password") {
+		q.Set("password", "xxxxx")
+		u.RawQuery = q.Encode()
+	}
+	return u.Redacted()
+}
+
+// Open opens an inventory and brings its schema up to date; a file that is not there is made. Before a schema is changed
+// a copy of the file is made beside it. What is newer, foreign or damaged is refused and left as it is.
+func Open(ctx context.Context, name string) (*Store, error) {
+	s := &Store{name: Redacted(name), postgres: IsURL(name), patience: patience}
+	var err error
+	if s.postgres {
+		err = s.openPostgres(name)
+	} else {
+		err = s.openSQLite(ctx, name)
+	}
+	if err == nil {
+		if err = s.migrate(ctx); err != nil {
+			s.Close()
+		}
+	}
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	return s, nil
+}
+
+// Close closes the inventory.
+func (s *Store) Close() error {
+	var errs []error
+	if s.writes != nil && s.writes != s.db {
+		errs = append(errs, s.writes.Close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Name is where the inventory is, without a password.
+func (s *Store) Name() string { return s.name }
+
+func (s *Store) openPostgres(name string) (err error) {
+	if s.db, err = sql.Open("pgx", name); err != nil {
+		return err
+	}
+	s.db.SetMaxOpenConns(8)
+	s.writes = s.db
+	return nil
+}
+
+// applicationID marks our files (SQLite's PRAGMA application_id): "rlsw".
+const applicationID = 0x726c7377
+
+func (s *Store) openSQLite(ctx context.Context, name string) error {
+	s.file = name
+	fresh, err := touch(name)
+	if err != nil {
+		return err
+	}
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return err
+	}
+	// A commit is on disk when it returns (synchronous=full).
+	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: path}).String() + "?_pragma=busy_timeout(60000)&_pragma=synchronous(full)&_pragma=foreign_keys(1)&_txlock=immediate"
+	if s.writes, err = sql.Open("sqlite", dsn); err != nil {
+		return err
+	}
+	s.writes.SetMaxOpenConns(1)
+	if s.db, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
+		return err
+	}
+	s.db.SetMaxOpenConns(4)
+	if !fresh {
+		return s.ours(ctx)
+	}
+	for _, pragma := range []string{"journal_mode = wal", fmt.Sprintf("application_id = %d", applicationID)} {
+		if _, err := s.writes.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// touch makes the file, for us alone, if there is none. fresh: it is empty, so nothing is in it that could be foreign.
+func touch(name string) (fresh bool, err error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	head := make([]byte, 16)
+	switch n, err := io.ReadFull(f, head); {
+	case n == 0 && err == io.EOF:
+		return true, nil
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return false, err
+	case !bytes.Equal(head, []byte("SQLite format 3\x00")):
+		return false, ErrForeign
+	}
+	return false, nil
+}
+
+// ours refuses a database that another program made.
+func (s *Store) ours(ctx context.Context) error {
+	var id int64
+	if err := s.db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+		return err
+	}
+	if id == applicationID {
+		return nil
+	}
+	var tables int
+	if err := s.db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables); err != nil {
+		return err
+	}
+	if tables > 0 {
+		return ErrForeign
+	}
+	return nil
+}
+
+// schema is the migrations in the words of one of the two databases.
+func (s *Store) schema() (fs.FS, error) {
+	words := strings.NewReplacer("{{id}}", "INTEGER PRIMARY KEY", "{{blob}}", "BLOB")
+	if s.postgres {
+		words = strings.NewReplacer("{{id}}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "{{blob}}", "BYTEA")
+	}
+	out := make(fstest.MapFS)
+	err := fs.WalkDir(migrations, "migrations", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := migrations.ReadFile(name)
+		out[filepath.Base(name)] = &fstest.MapFile{Data: []byte(words.Replace(string(b)))}
+		return err
+	})
+	return out, err
+}
+
+func (s *Store) migrate(ctx context.Context) error {
+	files, err := s.schema()
+	if err != nil {
+		return err
+	}
+	return migrateWith(ctx, s, files)
+}
+
+// migrateWith brings the schema to that of the files.
+func migrateWith(ctx context.Context, s *Store, files fs.FS) error {
+	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{goose.WithTableName(versions), goose.WithDisableGlobalRegistry(true)}
+	if s.postgres {
+		dialect = goose.DialectPostgres
+		locker, err := lock.NewPostgresSessionLocker() // two processes may begin at once
+		if err != nil {
+			return err
+		}
+		options = append(options, goose.WithSessionLocker(locker))
+	}
+	p, err := goose.NewProvider(dialect, s.writes, files, options...)
+	if err != nil {
+		return err
+	}
+	now, newest, err := p.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case now > newest:
+		return fmt.Errorf("%w: its schema is %d, this one knows %d", ErrNewer, now, newest)
+	case now == newest:
+		return nil
+	case now > 0 && !s.postgres:
+		if err := s.backup(ctx, fmt.Sprintf("%s.schema-%d-%s.bak", s.file, now, time.Now().UTC().Format("20060102T150405Z"))); err != nil {
+			return fmt.Errorf("no copy could be made before the schema is changed: %w", err)
+		}
+	}
+	if _, err = p.Up(ctx); err != nil {
+		// Another process may have been quicker.
+		if now, newest, again := p.GetVersions(ctx); again == nil && now == newest {
+			return nil
+		}
+	}
+	return err
+}
+
+// backup writes a copy of the database.
+func (s *Store) backup(ctx context.Context, to string) error {
+	_, err := s.writes.ExecContext(ctx, "VACUUM INTO $1", to)
+	return err
+}
+
+// backups lists the copies beside the file, the newest first.
+func (s *Store) backups() []string {
+	list, _ := filepath.Glob(strings.NewReplacer("*", "\\*", "?", "\\?", "[", "\\[").Replace(s.file) + ".*.bak")
+	slices.SortFunc(list, func(a, b string) int {
+		x, errX := os.Stat(a)
+		y, errY := os.Stat(b)
+		if errX != nil || errY != nil {
+			return strings.Compare(b, a)
+		}
+		return y.ModTime().Compare(x.ModTime())
+	})
+	return list
+}
