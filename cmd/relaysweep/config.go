@@ -78,6 +78,19 @@ type config struct {
 		From      string              `yaml:"from"`      // zone that our connections enter by, if not the vantage's
 	} `yaml:"rules"`
 	Approvals string `yaml:"approvals"` // file of what is approved
+	// Who is told when a scan is over.
+	Notify struct {
+		Webhook struct {
+			URL        string `yaml:"url"`
+			SecretFile string `yaml:"secret_file"`
+			On         string `yaml:"on"`
+		} `yaml:"webhook"`
+		Syslog struct {
+			Address     string `yaml:"address"`
+			Format      string `yaml:"format"`
+			MinSeverity string `yaml:"min_severity"`
+		} `yaml:"syslog"`
+	} `yaml:"notify"`
 	// Read, and not used by this version.
 	Inventory string `yaml:"inventory"`
 

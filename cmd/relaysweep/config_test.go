@@ -251,6 +251,8 @@ var flagOf = map[string]string{
 	"vantage.name": "vantage", "vantage.zone": "zone", "vantage.source": "source-ip", "vantage.sources": "source", "vantage.source_port": "source-port",
 	"canary.domain": "canary-domain", "canary.listen": "canary-listen", "canary.key_file": "canary-key", "canary.deliveries": "deliveries", "canary.wait": "canary-wait", "canary.mx_names": "canary-mx",
 	"local.domains": "local-domain", "local.senders": "local-sender", "local.hello": "hello", "local.resolver": "resolver", "local.vrfy": "vrfy",
+	"notify.webhook.url": "webhook", "notify.webhook.secret_file": "webhook-secret", "notify.webhook.on": "webhook-on",
+	"notify.syslog.address": "syslog", "notify.syslog.format": "syslog-format", "notify.syslog.min_severity": "syslog-severity",
 	"gentle": "gentle", "recog_dir": "recog-dir",
 	"rate.total": "rate", "rate.per_net": "rate-per-net", "rate.per_host": "rate-per-host",
 }
@@ -333,6 +335,8 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 		"canary.domain": {"canary.example", "canary.example"}, "canary.listen": {"127.0.0.1:2525", "127.0.0.1:2525"}, "canary.deliveries": {"d.jsonl", "d.jsonl"}, "canary.wait": {"7s", "7s"}, "canary.mx_names": {"[m.example, n.example]", "m.example,n.example"},
 		"local.domains": {"[a.example, b.example]", "a.example,b.example"}, "local.senders": {"[a@a.example]", "a@a.example"}, "local.hello": {"me.example", "me.example"}, "local.resolver": {"127.0.0.53", "127.0.0.53"}, "local.vrfy": {"true", "true"},
 		"targets_from": {`[neighbours, "nmap:a.xml"]`, "neighbours,nmap:a.xml"}, "netbox_token_file": {"t", "t"},
+		"notify.webhook.url": {"https://hooks.example.net/", "https://hooks.example.net/"}, "notify.webhook.secret_file": {"/w.secret", "/w.secret"}, "notify.webhook.on": {"always", "always"},
+		"notify.syslog.address": {"udp://192.0.2.1:514", "udp://192.0.2.1:514"}, "notify.syslog.format": {"cef", "cef"}, "notify.syslog.min_severity": {"low", "low"},
 		"gentle": {"true", "true"}, "recog_dir": {".", "."},
 		"rate.total": {"5", "5"}, "rate.per_net": {"4", "4"}, "rate.per_host": {"0.5", "0.5"},
 	}
@@ -387,8 +391,12 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 			continue
 		}
 		yaml := k + ": " + v.yaml + "\n"
-		if group, name, below := strings.Cut(k, "."); below {
-			yaml = group + ":\n  " + name + ": " + v.yaml + "\n"
+		if names := strings.Split(k, "."); len(names) > 1 {
+			yaml = ""
+			for depth, name := range names {
+				yaml += "\n" + strings.Repeat("  ", depth) + name + ":"
+			}
+			yaml += " " + v.yaml + "\n"
 		}
 		file := filepath.Join(dir, "c.yaml")
 		if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {

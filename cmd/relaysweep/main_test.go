@@ -44,6 +44,8 @@ import (
 //	audited FILE ADDRESS:PORT                           FILE, an audit log, has a line for each of its connections
 //	dns FILE ADDRESS:PORT                               answer DNS questions from a zone, a record a line
 //	asked ADDRESS:PORT N REGEXP                         how many questions, such as "org.example. MX", match
+//	hook ADDRESS:PORT FILE [STATUS]                     receive webhooks, whose signature must hold, a line of FILE each
+//	loghost NETWORK ADDRESS FILE                        receive datagrams of a log, a line of FILE each
 //	attempts REPORT AUDIT                               each attempt of a report has a line in the audit log
 func TestScripts(t *testing.T) {
 	needLoopback(t)
@@ -64,6 +66,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mta": cmdMTA, "retire": cmdRetire, "appears": cmdAppears, "vacant": cmdVacant, "listening": cmdListening, "nat": cmdNAT, "score": cmdScore, "await": cmdAwait, "said": cmdSaid, "promised": cmdPromised,
+			"hook": cmdHook, "loghost": cmdLoghost,
 			"refuses": cmdRefuses, "jsonline": cmdJSONLine, "contract": cmdContract, "audited": cmdAudited, "dns": cmdDNS, "asked": cmdAsked, "attempts": cmdAttempts,
 		},
 	})

@@ -34,7 +34,7 @@ import (
 )
 
 func (p *program) scanCommand() *cli.Command {
-	flags := slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags(), outputFlags(), []cli.Flag{
+	flags := slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags(), outputFlags(), notifyFlags(), []cli.Flag{
 		statesFlag(),
 		boolFlag("dry-run", "print what would be sent to whom, and send nothing"),
 		boolFlag("discover-only", "find what listens, and say nothing to it", "sn"),
@@ -51,7 +51,7 @@ func (p *program) scanCommand() *cli.Command {
 func (p *program) discoverCommand() *cli.Command {
 	return &cli.Command{
 		Name: "discover", Usage: "find what listens, and say nothing to it (scan -sn)", ArgsUsage: "[TARGET...]",
-		Flags: slices.Concat(targetFlags(), namingFlags(), partFlags(), outputFlags(), []cli.Flag{statesFlag(), boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
+		Flags: slices.Concat(targetFlags(), namingFlags(), partFlags(), outputFlags(), notifyFlags(), []cli.Flag{statesFlag(), boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return p.scan(ctx, c)
 		},
@@ -94,6 +94,7 @@ type scanning struct {
 	plan      *discover.Plan
 	devices   []firewall.Device // whose rules were read
 	approvals []report.Approval
+	secret    []byte // of the webhook
 	limiter   *ratelimit.Limiter
 	window    *ratelimit.Window // of --gentle
 	recog     *fingerprint.Recog
@@ -156,6 +157,9 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		if c.IsSet("fail-on") {
 			sc.s.FailOn = c.String("fail-on")
 		}
+		if err := sc.otherNotices(c); err != nil {
+			return err
+		}
 		if err := sc.otherRules(c); err != nil {
 			return err
 		}
@@ -183,6 +187,11 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 	if err := sc.readRules(); err != nil {
 		return err
 	}
+	if !sc.reading {
+		if sc.secret, err = sc.s.Notices.secret(); err != nil {
+			return err
+		}
+	}
 	if sc.journal == nil {
 		if err := sc.nameTargets(ctx); err != nil {
 			return err
@@ -192,6 +201,19 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		return err
 	}
 	return sc.checkSources()
+}
+
+// otherNotices takes whom to tell from this command line, where it says so.
+func (sc *scanning) otherNotices(c *cli.Command) error {
+	if sc.reading || !slices.ContainsFunc(notifyFlags(), func(f cli.Flag) bool { return c.IsSet(f.Names()[0]) }) {
+		return nil
+	}
+	cfg, err := loadConfig(c)
+	if err != nil {
+		return err
+	}
+	sc.s.Notices, err = noticesOf(cfg.getter(c), cfg)
+	return err
 }
 
 // otherRules takes rules that are named now for those that a stored scan was begun with.
@@ -492,7 +514,9 @@ func (sc *scanning) run(ctx context.Context) error {
 	if hard.Err() != nil && wasInterrupted {
 		return &exit{exitIncomplete, "stopped; go on with: relaysweep scan --resume " + sc.s.Scan}
 	}
-	return sc.conclude(wasInterrupted)
+	err := sc.conclude(wasInterrupted)
+	sc.notify(ctx)
+	return err
 }
 
 // manyProbes at once hold so much memory that what is collected late would double what the process takes: 10,000 are to

@@ -76,6 +76,15 @@ func (w *Webhook) Check() error {
 	return nil
 }
 
+// Host is where it goes, without a path, which may be a secret of its own.
+func (w *Webhook) Host() string {
+	u, err := url.Parse(w.URL)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
 func loopback(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.Unmap().IsLoopback() || host == "localhost"
