@@ -38,6 +38,8 @@ func WriteJSONL(w io.Writer, r *Report) error {
 		j.line(j.coverage(c))
 	}
 	j.rules()
+	j.approvals()
+	j.changes()
 	j.line(j.end())
 	return j.err
 }
@@ -291,7 +293,8 @@ type findingObject struct {
 	Rules       string          `json:"rules"`                // what they say of it: permitted, possibly permitted, denied; empty: none were read
 	Unmodelled  []string        `json:"unmodelled,omitempty"` // words of the rules that leave it open
 	Edits       []editObject    `json:"edits,omitempty"`      // of the rules, that would close it
-	Approval    any             `json:"approval"`             // none were read
+	Approval    *approvalFacts  `json:"approval"`             // null: none covers it, or none were read
+	Approved    ApprovalState   `json:"approval_state,omitempty"`
 	Fix         fixObject       `json:"fix"`
 	FirstSeen   timestamp       `json:"first_seen"`
 	LastSeen    timestamp       `json:"last_seen"`
@@ -312,6 +315,7 @@ type findingObject struct {
 	Help        []string        `json:"help,omitempty"`
 	EndsData    []string        `json:"ends_data,omitempty"` // false ends of data that it takes (vector I11)
 	Injected    bool            `json:"injected,omitempty"`  // it obeyed a command in clear behind STARTTLS (vector I12)
+	namingFields
 }
 
 func (j *jsonl) finding(e *Entry) findingObject {
@@ -324,15 +328,17 @@ func (j *jsonl) finding(e *Entry) findingObject {
 		Verdict: e.Verdict, Class: e.Class, Reason: valid(e.Reason), Vectors: all(e.Vectors), Attempts: []attemptObject{},
 		SeenAs: valid(e.seenAs()), Severity: e.Severity, Title: valid(e.Title), Weaknesses: all(e.Weak),
 		Openings: openingsOf(e.Openings), Fix: fixObject{all(e.Fix.Server), all(e.Fix.Firewall), e.Fix.Source},
-		FirstSeen: h.Timestamp, LastSeen: h.Timestamp, LastChecked: h.Timestamp,
 		Note: valid(f.Note), Crowd: strings.Join(portRuns(f.Crowd), ","), Cut: valid(f.Cut), LocalAddr: f.LocalAddr,
 		Controls:    controlsObject{reply(f.Nonsense), reply(f.RandomLocal), reply(f.RandomForeign), reply(f.OtherIdentity)},
 		Connections: f.Connections, Commands: f.Commands, Sessions: []string{},
 		Suspected: string(e.suspected()), Egress: e.egress(), Source: valid(f.Source), Behind: valid(f.Behind), Extensions: all(f.Extensions), EndsData: all(f.EndsData), Injected: f.Injected,
 	}
+	o.namingFields = namingOf(e)
+	o.FirstSeen, o.LastSeen, o.LastChecked = e.times(h.Timestamp)
 	if e.Way != nil {
 		o.Rules, o.Unmodelled, o.Edits = e.Way.Verdict.String(), all(e.Way.Words), editsOf(e.Edits)
 	}
+	o.Approval, o.Approved = approvalOf(e.Approval), e.ApprovalState
 	full, tries, err := e.evidence()
 	if err != nil && j.err == nil {
 		j.err = err

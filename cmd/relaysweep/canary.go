@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,25 +14,26 @@ import (
 
 	"relaysweep/probe"
 	"relaysweep/probe/canary"
+	"relaysweep/report/inventory"
 )
 
 func (p *program) canaryCommand() *cli.Command {
 	return &cli.Command{
-		Name: "canary", Usage: "the sink that relayed canaries come home to",
+		Name: "canary", Usage: "where relayed canaries come home: a sink, or a mailbox",
 		Commands: []*cli.Command{{
 			Name: "serve", Usage: "take canaries, and nothing else, until interrupted",
-			Flags: []cli.Flag{
+			Flags: append([]cli.Flag{
 				stringFlag("config", "configuration `FILE` (default relaysweep.yaml where it exists)"),
 				stringFlag("canary-domain", "mail `DOMAIN` whose mail comes here"),
 				stringFlag("canary-listen", "`ADDRESS:PORT` to listen on"),
 				stringFlag("canary-key", "`FILE` with the secret; written if it is missing"),
 				listFlag("canary-mx", "`DOMAINS` of yours whose MX records name the targets, and this sink"),
 				stringFlag("deliveries", "append deliveries to `FILE` as JSON Lines"),
-			},
+			}, inventoryFlags()[:1]...),
 			Action: p.serveCanary,
-		}},
+		}, p.canaryCheckCommand()},
 		Action: func(context.Context, *cli.Command) error {
-			return usage(errors.New("canary serve is the command; canary serve --help tells more"))
+			return usage(errors.New("the commands are canary serve and canary check; canary serve --help tells more"))
 		},
 	}
 }
@@ -82,6 +84,13 @@ func (p *program) serveCanary(ctx context.Context, c *cli.Command) error {
 		return usage(err)
 	}
 	defer out.Close()
+	store, err := sinkInventory(ctx, c, cfg)
+	if err != nil {
+		return err
+	}
+	if store != nil {
+		defer store.Close()
+	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	mx := cfg.Canary.MXNames
@@ -92,7 +101,12 @@ func (p *program) serveCanary(ctx context.Context, c *cli.Command) error {
 		if err := out.Append(d); err != nil {
 			return err
 		}
-		fmt.Fprintf(p.out, "%s %s from %s\n", d.Time.Format("2006-01-02T15:04:05Z"), d.Canary, d.Peer)
+		if store != nil {
+			if err := store.Deliver(context.WithoutCancel(ctx), d); err != nil {
+				return err
+			}
+		}
+		p.showDelivery(d)
 		return nil
 	}}
 	fmt.Fprintf(p.err, "relaysweep: canaries for %s come home on %s, and are written to %s\n", domain.text, l.Addr(), file)
@@ -102,4 +116,30 @@ func (p *program) serveCanary(ctx context.Context, c *cli.Command) error {
 		return &exit{exitInternal, err.Error()}
 	}
 	return nil
+}
+
+// showDelivery prints what came home.
+func (p *program) showDelivery(d probe.Delivery) {
+	what := ""
+	if d.Bounce {
+		what = ", a bounce"
+	}
+	fmt.Fprintf(p.out, "%s %s from %s%s\n", d.Time.Format("2006-01-02T15:04:05Z"), d.Canary, cmp.Or(d.Peer, "an unknown address"), what)
+}
+
+// sinkInventory is the inventory that deliveries go to as well: the one that is named, or the user's own if there is one.
+// A sink on a machine of its own has none, and its file is read by the scan.
+func sinkInventory(ctx context.Context, c *cli.Command, cfg *config) (*inventory.Store, error) {
+	name, err := inventoryName(c, cfg)
+	if !c.IsSet("inventory") && cfg.Inventory == "" {
+		if err != nil {
+			return nil, nil
+		}
+		if _, err := os.Stat(name); err != nil {
+			return nil, nil
+		}
+	} else if err != nil {
+		return nil, usage(err)
+	}
+	return openInventory(ctx, name)
 }

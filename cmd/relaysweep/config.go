@@ -47,6 +47,15 @@ type config struct {
 		Wait       string `yaml:"wait"`
 		// Domains of ours whose MX records name the targets.
 		MXNames []string `yaml:"mx_names"`
+		// A mailbox that canaries come home to, where no sink can run.
+		IMAP struct {
+			Server       string `yaml:"server"`
+			User         string `yaml:"user"`
+			PasswordFile string `yaml:"password_file"`
+			Mailbox      string `yaml:"mailbox"`
+			TLS          string `yaml:"tls"`
+			CAFile       string `yaml:"ca_file"`
+		} `yaml:"imap"`
 	} `yaml:"canary"`
 	Local struct {
 		Domains  []string `yaml:"domains"`
@@ -77,7 +86,10 @@ type config struct {
 		Addresses []string            `yaml:"addresses"` // the device's own
 		From      string              `yaml:"from"`      // zone that our connections enter by, if not the vantage's
 	} `yaml:"rules"`
-	Approvals string `yaml:"approvals"` // file of what is approved
+	Approvals string   `yaml:"approvals"` // file of what is approved
+	Assets    []string `yaml:"assets"`    // address plans: files, or the URL of a NetBox
+	Inventory string   `yaml:"inventory"` // file or URL
+	Site      string   `yaml:"site"`
 	// Who is told when a scan is over.
 	Notify struct {
 		Webhook struct {
@@ -91,8 +103,6 @@ type config struct {
 			MinSeverity string `yaml:"min_severity"`
 		} `yaml:"syslog"`
 	} `yaml:"notify"`
-	// Read, and not used by this version.
-	Inventory string `yaml:"inventory"`
 
 	file string
 	tree *ast.File

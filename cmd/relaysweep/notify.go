@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"github.com/urfave/cli/v3"
@@ -111,23 +112,35 @@ func credential(file string) bool {
 	return dir != "" && filepath.Dir(file) == filepath.Clean(dir)
 }
 
+// otherNotices takes whom to tell from the command line that goes on with a scan, where it says so.
+func (sc *scanning) otherNotices(c *cli.Command) error {
+	if !slices.ContainsFunc(notifyFlags(), func(f cli.Flag) bool { return c.IsSet(f.Names()[0]) }) {
+		return nil
+	}
+	cfg, err := loadConfig(c)
+	if err != nil {
+		return err
+	}
+	sc.s.Notices, err = noticesOf(cfg.getter(c), cfg)
+	return err
+}
+
 // notify tells of a scan. Whoever cannot be told is named, and the outcome of the scan stays what it is.
 func (sc *scanning) notify(ctx context.Context) {
 	n, r := &sc.s.Notices, sc.result
 	if r == nil || n.Webhook == "" && n.Syslog == "" {
 		return
 	}
-	var changes *report.Changes // since the scan before; not known as long as there is no inventory
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// A log is quick, and a webhook may take minutes.
 	if n.Syslog != "" {
 		s := &notify.Syslog{Address: n.Syslog, Format: n.Format, Least: n.Least}
-		sc.told("syslog", n.Syslog, s.Send(ctx, r, changes))
+		sc.told("syslog", n.Syslog, s.Send(ctx, r, r.Changes))
 	}
-	if n.Webhook != "" && n.On.Wants(r, changes) {
+	if n.Webhook != "" && n.On.Wants(r, r.Changes) {
 		w := &notify.Webhook{URL: n.Webhook, Secret: sc.secret}
-		sc.told("webhook", w.Host(), w.Send(ctx, r, changes))
+		sc.told("webhook", w.Host(), w.Send(ctx, r, r.Changes))
 	}
 }
 

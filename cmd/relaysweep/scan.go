@@ -31,10 +31,12 @@ import (
 	"relaysweep/probe/smtp"
 	"relaysweep/ratelimit"
 	"relaysweep/report"
+	"relaysweep/report/inventory"
 )
 
 func (p *program) scanCommand() *cli.Command {
-	flags := slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags(), outputFlags(), notifyFlags(), []cli.Flag{
+	flags := slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags(), inventoryFlags(), outputFlags(), notifyFlags(), []cli.Flag{
+		sinceFlag(),
 		statesFlag(),
 		boolFlag("dry-run", "print what would be sent to whom, and send nothing"),
 		boolFlag("discover-only", "find what listens, and say nothing to it", "sn"),
@@ -51,7 +53,7 @@ func (p *program) scanCommand() *cli.Command {
 func (p *program) discoverCommand() *cli.Command {
 	return &cli.Command{
 		Name: "discover", Usage: "find what listens, and say nothing to it (scan -sn)", ArgsUsage: "[TARGET...]",
-		Flags: slices.Concat(targetFlags(), namingFlags(), partFlags(), outputFlags(), notifyFlags(), []cli.Flag{statesFlag(), boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
+		Flags: slices.Concat(targetFlags(), namingFlags(), partFlags(), inventoryFlags(), outputFlags(), notifyFlags(), []cli.Flag{sinceFlag(), statesFlag(), boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return p.scan(ctx, c)
 		},
@@ -69,15 +71,15 @@ func (p *program) scanning(ctx context.Context, c *cli.Command, sc *scanning) er
 	if c.Bool("explain-targets") && c.String("resume") == "" {
 		return usage(sc.explainTargets(ctx, c))
 	}
-	if err := sc.prepare(ctx, c); err != nil {
-		return usage(err)
-	}
 	defer sc.close()
+	if err := sc.prepare(ctx, c); err != nil {
+		return orUsage(err)
+	}
 	if c.Bool("dry-run") {
 		return sc.dryRun()
 	}
-	if err := sc.openState(); err != nil {
-		return usage(err)
+	if err := sc.openState(ctx); err != nil {
+		return orUsage(err)
 	}
 	return sc.run(ctx)
 }
@@ -89,19 +91,28 @@ type scanning struct {
 	s         *settings
 	past      *past
 	journal   *journal
+	store     *inventory.Store
+	info      inventory.Info   // of this scan, in the store
+	inv       *inventory.Scan  // where findings go
+	fresh     *inventory.Fresh // what was looked at since --since; nil: that is not asked for
 	audit     *audit
 	scope     *discover.Scope
 	plan      *discover.Plan
 	devices   []firewall.Device // whose rules were read
 	approvals []report.Approval
 	secret    []byte // of the webhook
-	limiter   *ratelimit.Limiter
-	window    *ratelimit.Window // of --gentle
-	recog     *fingerprint.Recog
-	engine    discover.Engine
-	mail      *names.Mail // of the mail domains; nil: not asked
-	canary    probe.Canary
-	closers   []io.Closer
+	assets    []report.Asset // of the address plans; nil: there are none
+	// fromNetBox are those of them that NetBox gave now, by its URL.
+	fromNetBox map[string][]report.Asset
+	limiter    *ratelimit.Limiter
+	window     *ratelimit.Window // of --gentle
+	recog      *fingerprint.Recog
+	engine     discover.Engine
+	mail       *names.Mail // of the mail domains; nil: not asked
+	// mailSilent: not all questions about them were answered.
+	mailSilent atomic.Bool
+	canary     probe.Canary
+	closers    []io.Closer
 	// stateDir is where the state is kept; if empty, where XDG says.
 	stateDir string
 	reading  bool // the scan is stored, and only its report is wanted
@@ -109,18 +120,21 @@ type scanning struct {
 	instead      []string // targets, instead of the arguments
 	portsInstead []uint16
 	rulesInstead []exports
-	within       []within       // the targets that it keeps to
-	listener     net.Listener   // of the sink inside the scan
-	sink         net.Addr       // where it listens
-	wasDone      bool           // when we began
-	result       *report.Report // of a scan that ran to its end
+	within       []within        // the targets that it keeps to
+	listener     net.Listener    // of the sink inside the scan
+	sink         net.Addr        // where it listens
+	mailbox      *canary.Mailbox // that canaries come home to; nil: none is polled
+	wasDone      bool            // when we began
+	result       *report.Report  // of a scan that ran to its end
 
 	mu         sync.Mutex
+	ptr        map[netip.Addr][]string // PTR names, of addresses whose question was answered
 	findings   []probe.Finding
 	deliveries []probe.Delivery
 	home       map[string]bool      // which deliveries these are
 	failures   []string             // probes that could not be made
 	unread     error                // why the deliveries are not known
+	unpolled   error                // why those of the mailbox are not
 	covs       []*discover.Coverage // what was seen from the vantage's own source, then from each further one
 	counters   discover.Counters
 	plain      []uint64     // of each of them: what opened to the vantage's own source after all
@@ -132,18 +146,17 @@ type scanning struct {
 
 // prepare resolves the command line and checks everything that can be checked without sending to a target.
 func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
-	id := c.String("resume")
-	if sc.reading {
-		id = cmp.Or(c.String("scan"), "last")
-	}
-	if id != "" {
-		if err := resumable(c); err != nil && !sc.reading {
+	if id := c.String("resume"); id != "" {
+		if err := resumable(c); err != nil {
 			return err
 		}
 		if sc.s, sc.journal, sc.past, err = resumeJournal(id); err != nil {
 			return err
 		}
 		sc.closers = append(sc.closers, sc.journal)
+		if err := sc.openInventory(ctx); err != nil {
+			return err
+		}
 		if (c.Name == "discover" || c.Bool("discover-only")) && !sc.s.DiscoverOnly {
 			return fmt.Errorf("--resume: scan %s speaks to what listens: relaysweep scan --resume goes on with it", sc.s.Scan)
 		}
@@ -157,11 +170,16 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		if c.IsSet("fail-on") {
 			sc.s.FailOn = c.String("fail-on")
 		}
+		if c.IsSet("rules") {
+			sc.s.Rules = named(c.StringSlice("rules"), given(c, "rules"), sc.s.Rules)
+		}
 		if err := sc.otherNotices(c); err != nil {
 			return err
 		}
-		if err := sc.otherRules(c); err != nil {
-			return err
+		if c.IsSet("assets") && !sc.reading {
+			if err := sc.otherAssets(c, new(config)); err != nil {
+				return err
+			}
 		}
 	} else {
 		args := c.Args().Slice()
@@ -187,60 +205,48 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 	if err := sc.readRules(); err != nil {
 		return err
 	}
-	if !sc.reading {
-		if sc.secret, err = sc.s.Notices.secret(); err != nil {
-			return err
-		}
+	if err := sc.readAssets(ctx, c); err != nil {
+		return err
+	}
+	if sc.secret, err = sc.s.Notices.secret(); err != nil {
+		return err
 	}
 	if sc.journal == nil {
 		if err := sc.nameTargets(ctx); err != nil {
 			return err
 		}
 	}
-	if err := sc.layOut(); err != nil || sc.reading {
+	if err := sc.layOut(); err != nil {
 		return err
+	}
+	if !sc.s.Since.IsZero() && sc.store == nil {
+		if err := sc.openInventory(ctx); err != nil {
+			return err
+		}
 	}
 	return sc.checkSources()
 }
 
-// otherNotices takes whom to tell from this command line, where it says so.
-func (sc *scanning) otherNotices(c *cli.Command) error {
-	if sc.reading || !slices.ContainsFunc(notifyFlags(), func(f cli.Flag) bool { return c.IsSet(f.Names()[0]) }) {
-		return nil
+// otherRules takes rules and approvals that are named now for those that a stored scan was begun with.
+func (sc *scanning) otherRules(c *cli.Command, cfg *config) error {
+	if c.IsSet("zone") {
+		sc.s.Zone = c.String("zone")
+	} else if sc.s.Zone == "" && cfg.Vantage.Name == sc.s.Vantage {
+		sc.s.Zone = cfg.Vantage.Zone
 	}
-	cfg, err := loadConfig(c)
+	list, err := exportsOf(c, cfg)
 	if err != nil {
 		return err
 	}
-	sc.s.Notices, err = noticesOf(cfg.getter(c), cfg)
-	return err
-}
-
-// otherRules takes rules that are named now for those that a stored scan was begun with.
-func (sc *scanning) otherRules(c *cli.Command) error {
-	if sc.reading {
-		cfg, err := loadConfig(c)
-		if err != nil {
-			return err
-		}
-		if c.IsSet("zone") {
-			sc.s.Zone = c.String("zone")
-		} else if sc.s.Zone == "" && cfg.Vantage.Name == sc.s.Vantage {
-			sc.s.Zone = cfg.Vantage.Zone
-		}
-		list, err := exportsOf(c, cfg)
-		if err != nil {
-			return err
-		}
-		if len(list) > 0 && (c.IsSet("rules") || len(sc.s.Rules) == 0) {
-			sc.s.Rules = list
-		}
-		return nil
+	if len(list) > 0 && (c.IsSet("rules") || len(sc.s.Rules) == 0) {
+		sc.s.Rules = list
 	}
-	if c.IsSet("rules") {
-		sc.s.Rules = named(c.StringSlice("rules"), given(c, "rules"), sc.s.Rules)
+	if c.IsSet("approvals") {
+		sc.s.Approvals = absolute(c.String("approvals"))
+	} else if sc.s.Approvals == "" && cfg.Approvals != "" {
+		sc.s.Approvals = absolute(cfg.path(cfg.Approvals))
 	}
-	return nil
+	return sc.otherAssets(c, cfg)
 }
 
 // checkSources holds that this machine has the further sources, as long as there is something to send from them.
@@ -261,7 +267,7 @@ func resumable(c *cli.Command) error {
 		return errors.New("--resume goes on with a stored scan: leave the targets away")
 	}
 	for _, f := range slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags()) {
-		if name := f.Names()[0]; name != "rules" && c.IsSet(name) && given(c, name) == "--"+name {
+		if name := f.Names()[0]; name != "rules" && name != "assets" && name != "approvals" && c.IsSet(name) && given(c, name) == "--"+name {
 			return fmt.Errorf("--resume goes on with a stored scan as it was begun: leave --%s away", name)
 		}
 	}
@@ -329,7 +335,7 @@ func sinkAddress(listen string) netip.Addr {
 }
 
 // openState opens what a scan writes while it runs. What can be refused comes first, so that a mistake leaves no state.
-func (sc *scanning) openState() (err error) {
+func (sc *scanning) openState(ctx context.Context) (err error) {
 	inside := sc.s.StopAt == probe.Delivered && sc.s.Listen != "" && !sc.s.DiscoverOnly
 	var l net.Listener
 	if inside {
@@ -349,6 +355,12 @@ func (sc *scanning) openState() (err error) {
 			return err
 		}
 	}
+	if sc.s.StopAt == probe.Delivered && sc.s.IMAP.Server != "" && !sc.s.DiscoverOnly {
+		if sc.mailbox, err = sc.s.IMAP.open(sc.canary); err != nil {
+			return err
+		}
+		sc.mailbox.Store, sc.mailbox.Timeout = sc.cameHome, pollTimeout
+	}
 	if sc.s.newKey != "" && !sc.s.DiscoverOnly {
 		if err := writeKey(sc.s.newKey, sc.s.Key); err != nil {
 			return err
@@ -359,16 +371,27 @@ func (sc *scanning) openState() (err error) {
 			return err
 		}
 	}
+	if sc.store == nil {
+		if err := sc.openInventory(ctx); err != nil {
+			return err
+		}
+	}
 	if sc.journal == nil {
 		if sc.journal, err = newJournal(sc.stateDir, sc.s); err != nil {
 			return err
 		}
 		sc.closers = append(sc.closers, sc.journal)
+		if err := sc.keepAssets(); err != nil {
+			return err
+		}
 		if sc.plan != nil {
 			if err := sc.openCoverages(); err != nil {
 				return err
 			}
 		}
+	}
+	if err := sc.begin(ctx); err != nil {
+		return err
 	}
 	if sc.audit == nil {
 		if err := sc.openAudit(filepath.Join(filepath.Dir(sc.journal.dir), "audit.jsonl")); err != nil {
@@ -399,7 +422,7 @@ func (sc *scanning) openSink() (err error) {
 		sc.closers = append(sc.closers, file)
 	}
 	sink := &canary.Sink{Canary: sc.canary, Store: func(d probe.Delivery) error {
-		if err := sc.journal.add(entry{Delivery: &d}); err != nil {
+		if err := sc.inv.Deliver(d); err != nil {
 			return err
 		}
 		if file != nil {
@@ -514,7 +537,7 @@ func (sc *scanning) run(ctx context.Context) error {
 	if hard.Err() != nil && wasInterrupted {
 		return &exit{exitIncomplete, "stopped; go on with: relaysweep scan --resume " + sc.s.Scan}
 	}
-	err := sc.conclude(wasInterrupted)
+	err := sc.conclude(ctx, wasInterrupted)
 	sc.notify(ctx)
 	return err
 }
@@ -571,6 +594,9 @@ func (sc *scanning) announce() {
 		}
 		fmt.Fprintf(sc.talk, "  resumed: %d targets%s and %d services are done already\n", sc.covs[0].Looked(), pass, n)
 	}
+	if sc.fresh != nil {
+		fmt.Fprintf(sc.talk, "  what this vantage looked at since %s is passed over\n", s.Since.Format("2006-01-02 15:04"))
+	}
 	for _, n := range slices.Concat(s.Named, s.partNotes(), s.Notes) {
 		fmt.Fprintf(sc.talk, "  %s\n", n)
 	}
@@ -581,7 +607,7 @@ func (sc *scanning) askNames(ctx context.Context) {
 	if sc.s.Resolver == "" || len(sc.s.Domains) == 0 || sc.s.DiscoverOnly || sc.wasDone {
 		return
 	}
-	sc.mail = names.Resolver{Server: sc.s.Resolver}.Mail(ctx, sc.s.Domains)
+	sc.mail = names.Resolver{Server: sc.s.Resolver, Tries: 2, Failed: func(string, error) { sc.mailSilent.Store(true) }}.Mail(ctx, sc.s.Domains)
 	for _, err := range sc.mail.Errors {
 		fmt.Fprintf(sc.talk, "  %s\n", err)
 	}
@@ -609,7 +635,7 @@ func (sc *scanning) probeAll(gentle, hard context.Context, queue <-chan discover
 		if o.Hollow && f.Greeting == "" && f.Note != "" {
 			f.Note += hollowNote
 		}
-		if err := sc.journal.add(entry{Finding: &f}); err != nil {
+		if err := sc.add(&f); err != nil {
 			sc.fail(err)
 			stop()
 			continue
@@ -664,7 +690,7 @@ func (sc *scanning) prober() *probe.Prober {
 	}
 	if s.Resolver != "" {
 		p.Lookup = func(ctx context.Context, a netip.Addr) []string {
-			found := names.Resolver{Server: s.Resolver}.PTR(ctx, a)
+			found := sc.pointers(ctx, a)
 			for _, host := range sc.mail.Hosts(a) {
 				if !slices.Contains(found, host) {
 					found = append(found, host)
@@ -685,16 +711,26 @@ func (sc *scanning) awaitDeliveries(ctx context.Context) {
 		return
 	}
 	if sc.wasDone && sc.sink == nil {
-		sc.readDeliveries() // nothing was sent now that could be on its way
+		sc.poll(ctx) // nothing was sent now that could be on its way
+		sc.readDeliveries()
 		return
 	}
 	deadline := time.NewTimer(sc.s.Wait)
 	defer deadline.Stop()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
+	var polled time.Time
 	for sc.awaited() {
+		if time.Since(polled) >= pollEvery && sc.mailbox != nil {
+			sc.poll(ctx)
+			polled = time.Now()
+			continue
+		}
 		select {
 		case <-deadline.C:
+			if time.Since(polled) >= pollEvery-time.Second {
+				sc.poll(ctx)
+			}
 			return
 		case <-ctx.Done():
 			return
@@ -727,6 +763,13 @@ func (sc *scanning) awaited() bool {
 // home after the scan, to a sink that stands alone. Where the sink is inside, the file may hold other scans' as well,
 // which are left out; where the file is all there is, the report shows what belongs to no attempt.
 func (sc *scanning) readDeliveries() {
+	if ds, err := sc.store.Deliveries(context.Background(), sc.info); err == nil { // a sink may write there
+		sc.mu.Lock()
+		for _, d := range ds {
+			sc.arrived(d)
+		}
+		sc.mu.Unlock()
+	}
 	if sc.s.DeliveriesFile == "" {
 		return
 	}
@@ -734,22 +777,36 @@ func (sc *scanning) readDeliveries() {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	sc.unread = err
-	ours := make(map[string]bool)
-	for i := range sc.findings {
-		for _, a := range sc.findings[i].Attempts {
-			ours[a.Canary] = true
-		}
-	}
+	ours := sc.ours()
 	for _, d := range ds {
-		if sc.s.Listen == "" || ours[d.Canary] {
+		if sc.s.Listen == "" && sc.s.IMAP.Server == "" || ours[d.Canary] {
 			sc.arrived(d)
 		}
 	}
 }
 
+// ours are the canaries that this scan sent. It is called with the lock held.
+func (sc *scanning) ours() map[string]bool {
+	ours := make(map[string]bool)
+	for i := range sc.findings {
+		for _, a := range sc.findings[i].Attempts {
+			ours[a.Canary] = true
+		}
+		for other := range sc.findings[i].Others {
+			ours[other] = true
+		}
+	}
+	return ours
+}
+
+// deliveryKey tells deliveries apart. The same one may be read again and again, from a file, a mailbox and the journal.
+func deliveryKey(d probe.Delivery) string {
+	return fmt.Sprint(d.Canary, " ", d.Time.UnixNano(), " ", d.Peer, " ", d.To)
+}
+
 // arrived adds a delivery, once. It is called with the lock held.
 func (sc *scanning) arrived(d probe.Delivery) {
-	key := fmt.Sprint(d.Canary, " ", d.Time.UnixNano(), " ", d.Peer, " ", d.To)
+	key := deliveryKey(d)
 	if !sc.home[key] {
 		sc.home[key] = true
 		sc.deliveries = append(sc.deliveries, d)
@@ -757,16 +814,14 @@ func (sc *scanning) arrived(d probe.Delivery) {
 }
 
 // conclude writes the report and decides the exit code.
-func (sc *scanning) conclude(interrupted bool) error {
+func (sc *scanning) conclude(ctx context.Context, interrupted bool) error {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	s := sc.s
 	complete := sc.allSwept() && len(sc.failures) == 0 && !interrupted && sc.fatal == nil
-	rs := report.Scan{
-		ID: s.Scan, Version: version(), Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Vantage: s.Vantage, Zone: s.Zone, Engine: sc.engine.Name,
-		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: reported(s.Rates), Seed: s.Seed, StopAt: s.StopAt,
-		CanaryDomain: s.Canary, Started: s.Started, Ended: sc.ended(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent(), ExpectedMissed: sc.covs[0].ExpectedMissed(), Interrupted: interrupted,
-	}
+	rs := sc.about()
+	rs.Ended, rs.Complete, rs.Interrupted = time.Now().UTC(), complete, interrupted
+	rs.Targets, rs.Sent, rs.ExpectedMissed = sc.plan.Len(), sc.sent(), sc.covs[0].ExpectedMissed()
 	rs.Notes = slices.Concat(s.Named, s.partNotes(), sc.passNotes(), sc.sweepNotes())
 	for _, f := range sc.failures {
 		rs.Notes = append(rs.Notes, "could not be probed: "+f)
@@ -774,32 +829,22 @@ func (sc *scanning) conclude(interrupted bool) error {
 	if sc.unread != nil {
 		rs.Notes = append(rs.Notes, "what came home is not known: "+sc.unread.Error())
 	}
+	if sc.unpolled != nil {
+		rs.Notes = append(rs.Notes, "what came home is not known: "+sc.unpolled.Error())
+	}
 	if sc.fatal != nil {
 		rs.Notes = append(rs.Notes, sc.fatal.Error())
 	}
 	if !complete {
 		rs.Resume = "relaysweep scan --resume " + s.Scan
 	}
-	r := report.New(report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries, Rules: sc.rules(sc.covs[0].States())})
-	r.Scan.Exit = sc.exitCode(r, complete)
-	sc.result = r
-	if err := s.Outputs.writeStates(sc.covs[0]); err != nil {
-		return &exit{exitInternal, err.Error()}
+	in := report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries, Rules: sc.rules(sc.covs[0].States()), Approvals: sc.approvals}
+	sc.register(&in)
+	if err := sc.keep(context.WithoutCancel(ctx), &in); err != nil {
+		in.Scan.Notes = append(in.Scan.Notes, "not all is in the inventory: "+err.Error())
+		sc.fatal = cmp.Or(sc.fatal, err)
 	}
-	if err := s.Outputs.write(sc.p, r); err != nil {
-		return &exit{exitInternal, err.Error()}
-	}
-	msg := ""
-	switch {
-	case sc.fatal != nil:
-		msg = sc.fatal.Error()
-	case rs.Resume != "":
-		msg = "incomplete; go on with: " + rs.Resume
-	}
-	if r.Scan.Exit == exitDone {
-		return nil
-	}
-	return &exit{r.Scan.Exit, msg}
+	return sc.write(in)
 }
 
 // rules are the firewalls on the way, for the report.

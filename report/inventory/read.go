@@ -134,6 +134,12 @@ func (s *Store) Findings(ctx context.Context, i Info) (findings []probe.Finding,
 	return findings, deliveries, s.explain(err)
 }
 
+// Deliveries are the canaries of a scan that came home, up to now.
+func (s *Store) Deliveries(ctx context.Context, i Info) ([]probe.Delivery, error) {
+	ds, err := s.deliveries(ctx, i.id)
+	return ds, s.explain(err)
+}
+
 // deliveries are the canaries of a scan that came home, up to now.
 func (s *Store) deliveries(ctx context.Context, scan int64) ([]probe.Delivery, error) {
 	rows, err := s.db.QueryContext(ctx, "SELECT d.body FROM delivery d JOIN canary c ON c.token = d.token WHERE c.scan = $1 ORDER BY d.at, d.id", scan)
@@ -230,6 +236,21 @@ func (s *Store) Read(ctx context.Context, i Info) (*Reader, error) {
 
 func (r *Reader) read(ctx context.Context) (err error) {
 	in := &r.Input
+	if err := r.about(ctx); err != nil {
+		return err
+	}
+	if in.Coverage, err = r.coverage(ctx); err != nil {
+		return err
+	}
+	if in.Deliveries, err = r.store.deliveries(ctx, r.info.id); err != nil {
+		return err
+	}
+	return r.findings(ctx)
+}
+
+// about reads what was asked for, and how it went.
+func (r *Reader) about(ctx context.Context) error {
+	in := &r.Input
 	var about []byte
 	if err := r.store.db.QueryRowContext(ctx, "SELECT about FROM scan WHERE id = $1", r.info.id).Scan(&about); err != nil {
 		return err
@@ -250,13 +271,27 @@ func (r *Reader) read(ctx context.Context) (err error) {
 		in.Scan.Complete = false
 		in.Scan.Notes = append(in.Scan.Notes, "the scan has not come to an end: this is what it found so far")
 	}
-	if in.Coverage, err = r.coverage(ctx); err != nil {
-		return err
+	return nil
+}
+
+// Mentions are what DNS said of addresses when the scan ended last; nil: it was not asked.
+func (s *Store) Mentions(ctx context.Context, i Info) (map[netip.Addr][]report.Mention, error) {
+	pack, err := newPacker()
+	if err != nil {
+		return nil, err
 	}
-	if in.Deliveries, err = r.store.deliveries(ctx, r.info.id); err != nil {
-		return err
+	defer pack.close()
+	var about []byte
+	err = s.db.QueryRowContext(ctx, "SELECT about FROM scan_end WHERE scan = $1 ORDER BY ended DESC LIMIT 1", i.id).Scan(&about)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
 	}
-	return r.findings(ctx)
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	var e ending
+	err = pack.unpack(about, &e)
+	return e.Mentions, err
 }
 
 func (r *Reader) coverage(ctx context.Context) (out []discover.CoverageRow, err error) {
@@ -352,21 +387,24 @@ const onlyListed = "only looked for, not spoken to"
 type sightRow struct {
 	report.Sight
 	scan, endpoint int64
+	found          int64 // the scan that made the finding
 	at             time.Time
 	judged         int64
 	same, digest   []byte
 }
 
+// sightQuery reads sightings. One that is not open comes with what was found when it was open for the last time.
 const sightQuery = `SELECT e.id, e.address, e.port, s.scan, n.name, s.at, s.state, s.sure, s.silent, s.why, s.source, s.first_seen, s.last_seen, s.checked,
-	coalesce(f.judged, 0), f.same, f.digest, coalesce(p.lines, '')
+	coalesce(f.scan, 0), coalesce(f.judged, 0), f.same, f.digest, coalesce(p.lines, '')
 	FROM endpoint e JOIN sighting s ON s.endpoint = e.id JOIN scan n ON n.id = s.scan
-	LEFT JOIN finding f ON f.scan = s.scan AND f.endpoint = s.endpoint
-	LEFT JOIN passage p ON p.scan = s.scan AND p.endpoint = s.endpoint `
+	LEFT JOIN finding f ON f.endpoint = s.endpoint AND f.scan = CASE WHEN s.state = 'open' THEN s.scan ELSE
+		(SELECT o.scan FROM sighting o WHERE o.endpoint = s.endpoint AND o.vantage = s.vantage AND o.state = 'open' AND o.at <= s.at ORDER BY o.at DESC LIMIT 1) END
+	LEFT JOIN passage p ON p.scan = coalesce(f.scan, s.scan) AND p.endpoint = s.endpoint `
 
 func (*packer) sight(rows *sql.Rows) (r sightRow, err error) {
 	var address, state, lines string
 	var port, at, sure, silent, first, last, checked int64
-	if err = rows.Scan(&r.endpoint, &address, &port, &r.scan, &r.Scan, &at, &state, &sure, &silent, &r.Why, &r.Source, &first, &last, &checked, &r.judged, &r.same, &r.digest, &lines); err != nil {
+	if err = rows.Scan(&r.endpoint, &address, &port, &r.scan, &r.Scan, &at, &state, &sure, &silent, &r.Why, &r.Source, &first, &last, &checked, &r.found, &r.judged, &r.same, &r.digest, &lines); err != nil {
 		return r, err
 	}
 	if r.Addr, err = endpointOf(address, port); err != nil {
@@ -451,10 +489,10 @@ func (s *Store) between(ctx context.Context, from, to Info, yield func(before, a
 		if err := pack.unpack(r.digest, &d); err != nil {
 			return err
 		}
-		if h := (home{r.scan, r.endpoint}); homes[h] || r.judged != report.JudgementVersion {
+		if h := (home{r.found, r.endpoint}); homes[h] || r.judged != report.JudgementVersion {
 			whole, err := s.evidence(ctx, pack, h)
 			if err == nil {
-				deliveries, err := s.deliveries(ctx, r.scan)
+				deliveries, err := s.deliveries(ctx, r.found)
 				if err != nil {
 					return err
 				}
@@ -488,7 +526,7 @@ func (s *Store) between(ctx context.Context, from, to Info, yield func(before, a
 		if before != nil && after != nil && before.scan == after.scan {
 			after = nil // nobody looked since
 		}
-		alike := before != nil && after != nil && len(before.same) > 0 && string(before.same) == string(after.same) && !homes[home{before.scan, before.endpoint}] && !homes[home{after.scan, after.endpoint}]
+		alike := before != nil && after != nil && before.State == discover.Open && after.State == discover.Open && len(before.same) > 0 && string(before.same) == string(after.same) && !homes[home{before.scan, before.endpoint}] && !homes[home{after.scan, after.endpoint}]
 		for _, r := range []*sightRow{before, after} {
 			if r != nil && !alike {
 				if err := read(r); err != nil {
@@ -544,13 +582,13 @@ func (s *Store) History(ctx context.Context, site string, a netip.AddrPort) ([]L
 	var out []Look
 	for _, row := range list {
 		if row.digest != nil {
-			h := home{row.scan, row.endpoint}
+			h := home{row.found, row.endpoint}
 			var d digest
 			if err := pack.unpack(row.digest, &d); err != nil {
 				return nil, s.explain(err)
 			}
 			if whole, err := s.evidence(ctx, pack, h); err == nil {
-				deliveries, err := s.deliveries(ctx, row.scan)
+				deliveries, err := s.deliveries(ctx, row.found)
 				if err != nil {
 					return nil, s.explain(err)
 				}

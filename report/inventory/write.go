@@ -278,11 +278,13 @@ type End struct {
 	Listed []Listed
 	// State tells what the sweep showed of an endpoint, from the vantage's own source or a further one, and whether that
 	// counts (law 2). in: it was among the targets. Nil: nothing was swept.
-	State    func(a netip.AddrPort, source string) (s State, in bool)
-	Mentions map[netip.Addr][]report.Mention
-	Rulesets []Ruleset
-	Passages map[netip.AddrPort][]string // the firewall lines on the way to a finding
-	Uses     []Use
+	State func(a netip.AddrPort, source string) (s State, in bool)
+	// Deliveries are canaries that came home, and may be stored already.
+	Deliveries []probe.Delivery
+	Mentions   map[netip.Addr][]report.Mention
+	Rulesets   []Ruleset
+	Passages   map[netip.AddrPort][]string // the firewall lines on the way to a finding
+	Uses       []Use
 }
 
 // State is what a sweep showed of an endpoint.
@@ -316,7 +318,7 @@ type Use struct {
 // ending is what is stored of an end beside its columns.
 type ending struct {
 	About    report.Scan
-	Mentions map[netip.Addr][]report.Mention `json:",omitempty"`
+	Mentions map[netip.Addr][]report.Mention
 }
 
 // End stores how the scan ended, and what it saw of the endpoints that were known before and are not open now: what it
@@ -363,6 +365,11 @@ func (w *Scan) End(ctx context.Context, end End) error {
 				if err := w.sight(tx, k.endpoint, look{s.State, s.Sure, s.Why, k.source}, at); err != nil {
 					return err
 				}
+			}
+		}
+		for _, d := range end.Deliveries {
+			if err := tx.deliver(d); err != nil {
+				return err
 			}
 		}
 		return w.facts(tx, end)
