@@ -90,6 +90,19 @@ type config struct {
 	Assets    []string `yaml:"assets"`    // address plans: files, or the URL of a NetBox
 	Inventory string   `yaml:"inventory"` // file or URL
 	Site      string   `yaml:"site"`
+	// Who is told when a scan is over.
+	Notify struct {
+		Webhook struct {
+			URL        string `yaml:"url"`
+			SecretFile string `yaml:"secret_file"`
+			On         string `yaml:"on"`
+		} `yaml:"webhook"`
+		Syslog struct {
+			Address     string `yaml:"address"`
+			Format      string `yaml:"format"`
+			MinSeverity string `yaml:"min_severity"`
+		} `yaml:"syslog"`
+	} `yaml:"notify"`
 
 	file string
 	tree *ast.File

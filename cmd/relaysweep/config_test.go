@@ -252,6 +252,8 @@ var flagOf = map[string]string{
 	"canary.domain": "canary-domain", "canary.listen": "canary-listen", "canary.key_file": "canary-key", "canary.deliveries": "deliveries", "canary.wait": "canary-wait", "canary.mx_names": "canary-mx",
 	"canary.imap.server": "imap-server", "canary.imap.user": "imap-user", "canary.imap.password_file": "imap-password-file", "canary.imap.mailbox": "imap-mailbox", "canary.imap.tls": "imap-tls", "canary.imap.ca_file": "imap-ca-file",
 	"local.domains": "local-domain", "local.senders": "local-sender", "local.hello": "hello", "local.resolver": "resolver", "local.vrfy": "vrfy",
+	"notify.webhook.url": "webhook", "notify.webhook.secret_file": "webhook-secret", "notify.webhook.on": "webhook-on",
+	"notify.syslog.address": "syslog", "notify.syslog.format": "syslog-format", "notify.syslog.min_severity": "syslog-severity",
 	"gentle": "gentle", "assets": "assets", "recog_dir": "recog-dir", "inventory": "inventory", "site": "site", "approvals": "approvals",
 	"rate.total": "rate", "rate.per_net": "rate-per-net", "rate.per_host": "rate-per-host",
 }
@@ -332,6 +334,8 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 		"canary.imap.server": {"imap.example", "imap.example:993"}, "canary.imap.user": {"u", "u"}, "canary.imap.password_file": {"p", "p"}, "canary.imap.mailbox": {"Canaries", "Canaries"}, "canary.imap.tls": {"starttls", "starttls"}, "canary.imap.ca_file": {"ca.pem", "ca.pem"},
 		"local.domains": {"[a.example, b.example]", "a.example,b.example"}, "local.senders": {"[a@a.example]", "a@a.example"}, "local.hello": {"me.example", "me.example"}, "local.resolver": {"127.0.0.53", "127.0.0.53"}, "local.vrfy": {"true", "true"},
 		"targets_from": {`[neighbours, "nmap:a.xml"]`, "neighbours,nmap:a.xml"}, "netbox_token_file": {"t", "t"},
+		"notify.webhook.url": {"https://hooks.example.net/", "https://hooks.example.net/"}, "notify.webhook.secret_file": {"/w.secret", "/w.secret"}, "notify.webhook.on": {"always", "always"},
+		"notify.syslog.address": {"udp://192.0.2.1:514", "udp://192.0.2.1:514"}, "notify.syslog.format": {"cef", "cef"}, "notify.syslog.min_severity": {"low", "low"},
 		"gentle": {"true", "true"}, "recog_dir": {".", "."}, "inventory": {"/var/lib/i.db", "/var/lib/i.db"}, "site": {"north", "north"}, "approvals": {"/etc/a.yaml", "/etc/a.yaml"},
 		"rate.total": {"5", "5"}, "rate.per_net": {"4", "4"}, "rate.per_host": {"0.5", "0.5"},
 	}

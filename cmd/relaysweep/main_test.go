@@ -49,6 +49,8 @@ import (
 //	release IMAP                                        deliver what it holds
 //	letter IMAP FILE                                    put a message into the mailbox
 //	mails IMAP N                                        how many are in it, none of them marked
+//	hook ADDRESS:PORT FILE [STATUS]                     receive webhooks, whose signature must hold, a line of FILE each
+//	loghost NETWORK ADDRESS FILE                        receive datagrams of a log, a line of FILE each
 //	attempts REPORT AUDIT                               each attempt of a report has a line in the audit log
 func TestScripts(t *testing.T) {
 	needLoopback(t)
@@ -70,6 +72,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mta": cmdMTA, "retire": cmdRetire, "appears": cmdAppears, "vacant": cmdVacant, "listening": cmdListening, "nat": cmdNAT, "score": cmdScore, "await": cmdAwait, "said": cmdSaid, "promised": cmdPromised,
+			"hook": cmdHook, "loghost": cmdLoghost,
 			"refuses": cmdRefuses, "jsonline": cmdJSONLine, "contract": cmdContract, "audited": cmdAudited, "dns": cmdDNS, "netbox": cmdNetBox, "asked": cmdAsked, "attempts": cmdAttempts,
 			"mailhost": cmdMailhost, "release": cmdRelease, "letter": cmdLetter, "mails": cmdMails,
 		},

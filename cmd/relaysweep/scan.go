@@ -35,7 +35,7 @@ import (
 )
 
 func (p *program) scanCommand() *cli.Command {
-	flags := slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags(), inventoryFlags(), outputFlags(), []cli.Flag{
+	flags := slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags(), inventoryFlags(), outputFlags(), notifyFlags(), []cli.Flag{
 		sinceFlag(),
 		statesFlag(),
 		boolFlag("dry-run", "print what would be sent to whom, and send nothing"),
@@ -53,7 +53,7 @@ func (p *program) scanCommand() *cli.Command {
 func (p *program) discoverCommand() *cli.Command {
 	return &cli.Command{
 		Name: "discover", Usage: "find what listens, and say nothing to it (scan -sn)", ArgsUsage: "[TARGET...]",
-		Flags: slices.Concat(targetFlags(), namingFlags(), partFlags(), inventoryFlags(), outputFlags(), []cli.Flag{sinceFlag(), statesFlag(), boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
+		Flags: slices.Concat(targetFlags(), namingFlags(), partFlags(), inventoryFlags(), outputFlags(), notifyFlags(), []cli.Flag{sinceFlag(), statesFlag(), boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return p.scan(ctx, c)
 		},
@@ -100,6 +100,7 @@ type scanning struct {
 	plan      *discover.Plan
 	devices   []firewall.Device // whose rules were read
 	approvals []report.Approval
+	secret    []byte // of the webhook
 	assets    []report.Asset // of the address plans; nil: there are none
 	// fromNetBox are those of them that NetBox gave now, by its URL.
 	fromNetBox map[string][]report.Asset
@@ -172,6 +173,9 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		if c.IsSet("rules") {
 			sc.s.Rules = named(c.StringSlice("rules"), given(c, "rules"), sc.s.Rules)
 		}
+		if err := sc.otherNotices(c); err != nil {
+			return err
+		}
 		if c.IsSet("assets") && !sc.reading {
 			if err := sc.otherAssets(c, new(config)); err != nil {
 				return err
@@ -202,6 +206,9 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		return err
 	}
 	if err := sc.readAssets(ctx, c); err != nil {
+		return err
+	}
+	if sc.secret, err = sc.s.Notices.secret(); err != nil {
 		return err
 	}
 	if sc.journal == nil {
@@ -530,7 +537,9 @@ func (sc *scanning) run(ctx context.Context) error {
 	if hard.Err() != nil && wasInterrupted {
 		return &exit{exitIncomplete, "stopped; go on with: relaysweep scan --resume " + sc.s.Scan}
 	}
-	return sc.conclude(ctx, wasInterrupted)
+	err := sc.conclude(ctx, wasInterrupted)
+	sc.notify(ctx)
+	return err
 }
 
 // manyProbes at once hold so much memory that what is collected late would double what the process takes: 10,000 are to

@@ -71,6 +71,7 @@ type settings struct {
 	Outputs        outputs
 	Rules          []exports        // of the firewalls on the way
 	Approvals      string           // file of what is approved
+	Notices        notices          // who is told when it is over
 	Assets         []discover.Entry // address plans: files, and URLs of NetBox
 	Within         []within         // targets that the scan keeps to; empty: all
 	Inventory      string           // file or URL
@@ -219,12 +220,7 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 		return nil, err
 	}
 	s := &settings{Scan: newScanID(), Started: time.Now().UTC()}
-	get := func(flag, key, fromFile string) value {
-		if c.IsSet(flag) {
-			return value{c.String(flag), given(c, flag)}
-		}
-		return value{fromFile, cfg.where(key)}
-	}
+	get := cfg.getter(c)
 	list := func(flag, key string, fromFile []string) ([]string, string) {
 		if c.IsSet(flag) {
 			return c.StringSlice(flag), given(c, flag)
@@ -290,6 +286,9 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 	if s.Rules, err = exportsOf(c, cfg); err != nil {
 		return nil, err
 	}
+	if s.Notices, err = noticesOf(get, cfg); err != nil {
+		return nil, err
+	}
 	if s.Approvals = get("approvals", "$.approvals", cfg.path(cfg.Approvals)).text; s.Approvals != "" {
 		s.Approvals = absolute(s.Approvals)
 	}
@@ -302,6 +301,16 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 }
 
 type getter func(flag, key, fromFile string) value
+
+// getter gets settings from the command line, the environment or the file, in this order.
+func (cfg *config) getter(c *cli.Command) getter {
+	return func(flag, key, fromFile string) value {
+		if c.IsSet(flag) {
+			return value{c.String(flag), given(c, flag)}
+		}
+		return value{fromFile, cfg.where(key)}
+	}
+}
 
 // probing resolves what is asked of mail servers.
 func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(flag, key string, fromFile []string) ([]string, string)) (err error) {
