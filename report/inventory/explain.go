@@ -18,6 +18,7 @@ const (
 	sqliteBusy    = 5
 	sqliteLocked  = 6
 	sqliteCorrupt = 11
+	sqliteIOError = 10
 	sqliteFull    = 13
 	sqliteNotADB  = 26
 )

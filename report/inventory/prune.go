@@ -22,12 +22,17 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (Pruned, error) {
 	}
 	var p Pruned
 	for _, scan := range old { // each for itself, so that a scan under way does not wait long
-		err := s.commit(ctx, func(tx *writing) error { return tx.prune(scan.id, &p) })
+		var all Pruned
+		err := s.once(ctx, func(tx *writing) error {
+			all = p // it may be tried again
+			return tx.prune(scan.id, &all)
+		})
 		if err != nil {
 			return p, s.explain(err)
 		}
+		p = all
 	}
-	err = s.commit(ctx, func(tx *writing) error {
+	err = s.once(ctx, func(tx *writing) error {
 		return tx.exec("DELETE FROM delivery WHERE at < $1 AND NOT EXISTS (SELECT 1 FROM canary c WHERE c.token = delivery.token)", before.UnixMilli())
 	})
 	if err == nil && !s.postgres && len(old) > 0 {
@@ -47,7 +52,8 @@ func (tx *writing) prune(scan int64, p *Pruned) error {
 		return err
 	}
 	if err := count(&p.Looks, `DELETE FROM sighting WHERE scan = $1 AND EXISTS (SELECT 1 FROM sighting m WHERE m.endpoint = sighting.endpoint AND m.vantage = sighting.vantage
-		AND m.scan <> sighting.scan AND m.at >= sighting.at AND (sighting.state <> 'open' OR m.state = 'open'))`); err != nil {
+		AND (m.at > sighting.at OR m.at = sighting.at AND m.scan > sighting.scan) AND m.sure >= sighting.sure AND (sighting.state <> 'open' OR m.state = 'open')
+		AND (NOT EXISTS (SELECT 1 FROM finding f WHERE f.scan = sighting.scan AND f.endpoint = sighting.endpoint) OR EXISTS (SELECT 1 FROM finding g WHERE g.scan = m.scan AND g.endpoint = m.endpoint)))`); err != nil {
 		return err
 	}
 	if err := count(&p.Findings, "DELETE FROM finding WHERE scan = $1 AND NOT EXISTS (SELECT 1 FROM sighting s WHERE s.scan = finding.scan AND s.endpoint = finding.endpoint)"); err != nil {

@@ -24,7 +24,8 @@ import (
 	"testing/fstest"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver pgx
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	_ "modernc.org/sqlite" // the driver sqlite
@@ -115,10 +116,15 @@ func (s *Store) Close() error {
 // Name is where the inventory is, without a password.
 func (s *Store) Name() string { return s.name }
 
-func (s *Store) openPostgres(name string) (err error) {
-	if s.db, err = sql.Open("pgx", name); err != nil {
+func (s *Store) openPostgres(name string) error {
+	config, err := pgx.ParseConfig(name)
+	if err != nil {
 		return err
 	}
+	if config.ConnectTimeout == 0 || config.ConnectTimeout > time.Minute {
+		config.ConnectTimeout = 15 * time.Second
+	}
+	s.db = stdlib.OpenDB(*config)
 	s.db.SetMaxOpenConns(8)
 	s.writes = s.db
 	return nil
@@ -150,12 +156,32 @@ func (s *Store) openSQLite(ctx context.Context, name string) error {
 	if !fresh {
 		return s.ours(ctx)
 	}
-	for _, pragma := range []string{"journal_mode = wal", fmt.Sprintf("application_id = %d", applicationID)} {
-		if _, err := s.writes.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
+	return s.settle(ctx, func() error {
+		for _, pragma := range []string{"journal_mode = wal", fmt.Sprintf("application_id = %d", applicationID)} {
+			if _, err := s.writes.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// settle tries something again while another process that opens the same file is in the way: the change to a
+// write-ahead log and that of a schema are not waited for by SQLite.
+func (s *Store) settle(ctx context.Context, do func() error) error {
+	for begun, wait := time.Now(), 5*time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
+		err := do()
+		if err == nil || s.postgres || !passing(err) || time.Since(begun) > s.patience {
+			return err
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
 			return err
 		}
 	}
-	return nil
 }
 
 // touch makes the file, for us alone, if there is none. fresh: it is empty, so nothing is in it that could be foreign.
@@ -237,6 +263,10 @@ func migrateWith(ctx context.Context, s *Store, files fs.FS) error {
 	if err != nil {
 		return err
 	}
+	return s.settle(ctx, func() error { return s.up(ctx, p) })
+}
+
+func (s *Store) up(ctx context.Context, p *goose.Provider) error {
 	now, newest, err := p.GetVersions(ctx)
 	if err != nil {
 		return err
@@ -247,7 +277,7 @@ func migrateWith(ctx context.Context, s *Store, files fs.FS) error {
 	case now == newest:
 		return nil
 	case now > 0 && !s.postgres:
-		if err := s.backup(ctx, fmt.Sprintf("%s.schema-%d-%s.bak", s.file, now, time.Now().UTC().Format("20060102T150405Z"))); err != nil {
+		if err := s.backup(ctx, fmt.Sprintf("%s.schema-%d-%s.bak", s.file, now, time.Now().UTC().Format("20060102T150405.000Z"))); err != nil {
 			return fmt.Errorf("no copy could be made before the schema is changed: %w", err)
 		}
 	}
@@ -260,10 +290,25 @@ func migrateWith(ctx context.Context, s *Store, files fs.FS) error {
 	return err
 }
 
-// backup writes a copy of the database.
-func (s *Store) backup(ctx context.Context, to string) error {
-	_, err := s.writes.ExecContext(ctx, "VACUUM INTO $1", to)
-	return err
+// backup writes a copy of the database, for us alone. It has its name only when it is whole.
+func (s *Store) backup(ctx context.Context, to string) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(to), filepath.Base(to)+".part-") // that VACUUM may write to, as it is empty
+	if err != nil {
+		return err
+	}
+	defer func() {
+		f.Close()
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err := s.writes.ExecContext(ctx, "VACUUM INTO $1", f.Name()); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), to)
 }
 
 // backups lists the copies beside the file, the newest first.
