@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -14,7 +15,7 @@ import (
 
 // postgres is a PostgreSQL server of our own on a Unix socket.
 type postgres struct {
-	start1   sync.Once
+	once     sync.Once
 	err      error
 	bin, dir string
 	uid, gid int
@@ -31,7 +32,7 @@ func server(tb testing.TB) *postgres {
 	if len(list) == 0 {
 		tb.Skip("needs PostgreSQL: apt-get install postgresql")
 	}
-	running.start1.Do(func() { running.err = running.make(filepath.Dir(list[len(list)-1])) })
+	running.once.Do(func() { running.err = running.make(filepath.Dir(list[len(list)-1])) })
 	if running.err != nil {
 		tb.Fatal(running.err)
 	}
@@ -92,8 +93,8 @@ func (p *postgres) run(name string, args ...string) error {
 	return nil
 }
 
-func (p *postgres) start() error {
-	return p.run("pg_ctl", "-D", p.data(), "-l", filepath.Join(p.dir, "log"), "-w", "-o", "-k "+p.dir+" -h '' -c fsync=off -c max_connections=60", "start")
+func (p *postgres) start(options ...string) error {
+	return p.run("pg_ctl", "-D", p.data(), "-l", filepath.Join(p.dir, "log"), "-w", "-o", "-k "+p.dir+" -h '' -c fsync=off -c max_connections=60 "+strings.Join(options, " "), "start")
 }
 
 // stop stops it as pg_ctl(1) has it: fast, or immediate, which is a crash.

@@ -27,7 +27,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 	_ "modernc.org/sqlite" // the driver sqlite
 )
 
@@ -117,6 +116,9 @@ func (s *Store) Close() error {
 func (s *Store) Name() string { return s.name }
 
 func (s *Store) openPostgres(name string) error {
+	if _, err := url.Parse(name); err != nil { // which tells what it stumbled over: that may be the password
+		return errors.New("it is no URL: postgres://user@host:port/database, where what is not a letter or digit is written %XX")
+	}
 	config, err := pgx.ParseConfig(name)
 	if err != nil {
 		return err
@@ -209,15 +211,29 @@ func (s *Store) ours(ctx context.Context) error {
 	if err := s.db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
 		return err
 	}
-	if id == applicationID {
-		return nil
-	}
-	var tables int
-	if err := s.db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables); err != nil {
+	var tables, version int
+	if err := s.db.QueryRowContext(ctx, "SELECT count(*), count(*) FILTER (WHERE name = $1) FROM sqlite_master", versions).Scan(&tables, &version); err != nil {
 		return err
 	}
-	if tables > 0 {
+	switch {
+	case tables == 0: // it was not finished
+		return nil
+	case id != applicationID:
 		return ErrForeign
+	case version == 0:
+		return fmt.Errorf("%w: it has no schema version", ErrCorrupt)
+	}
+	return s.sound(ctx, "relaysweep_schema")
+}
+
+// sound looks whether a table is whole.
+func (s *Store) sound(ctx context.Context, table string) error {
+	var said string
+	if err := s.db.QueryRowContext(ctx, "PRAGMA integrity_check("+table+")").Scan(&said); err != nil {
+		return err
+	}
+	if said != "ok" {
+		return fmt.Errorf("%w: %s", ErrCorrupt, said)
 	}
 	return nil
 }
@@ -253,17 +269,35 @@ func migrateWith(ctx context.Context, s *Store, files fs.FS) error {
 	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{goose.WithTableName(versions), goose.WithDisableGlobalRegistry(true)}
 	if s.postgres {
 		dialect = goose.DialectPostgres
-		locker, err := lock.NewPostgresSessionLocker() // two processes may begin at once
+		unlock, err := s.alone(ctx)
 		if err != nil {
 			return err
 		}
-		options = append(options, goose.WithSessionLocker(locker))
+		defer unlock()
 	}
 	p, err := goose.NewProvider(dialect, s.writes, files, options...)
 	if err != nil {
 		return err
 	}
 	return s.settle(ctx, func() error { return s.up(ctx, p) })
+}
+
+// alone waits until no other process is at the schema of a PostgreSQL database.
+func (s *Store) alone(ctx context.Context) (unlock func(), err error) {
+	const key = "7813598131"
+	c, err := s.db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.ExecContext(ctx, "SELECT pg_advisory_lock("+key+")"); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return func() {
+		// Where this fails the connection is lost, and the lock with it.
+		c.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock("+key+")")
+		c.Close()
+	}, nil
 }
 
 func (s *Store) up(ctx context.Context, p *goose.Provider) error {

@@ -268,15 +268,17 @@ func (l life) next(scan int64, look look, at int64) life {
 func (w *Scan) sight(tx *writing, endpoint int64, l look, at time.Time) error {
 	ms := at.UnixMilli()
 	var newest struct{ scan, at int64 }
+	var ours bool
 	var before life
-	err := tx.row("SELECT scan, at, first_seen, last_seen, checked, silent, opened FROM sighting WHERE endpoint = $1 AND vantage = $2 ORDER BY at DESC, scan DESC LIMIT 1", endpoint, w.vantage).
-		Scan(&newest.scan, &newest.at, &before.first, &before.last, &before.checked, &before.silent, &before.opened)
+	err := tx.row(`SELECT scan, at, EXISTS (SELECT 1 FROM sighting o WHERE o.scan = $3 AND o.endpoint = $1), first_seen, last_seen, checked, silent, opened
+		FROM sighting WHERE endpoint = $1 AND vantage = $2 ORDER BY at DESC, scan DESC LIMIT 1`, endpoint, w.vantage, w.id).
+		Scan(&newest.scan, &newest.at, &ours, &before.first, &before.last, &before.checked, &before.silent, &before.opened)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return w.look(tx, endpoint, l, ms, life{}.next(w.id, l, ms))
 	case err != nil:
 		return err
-	case newest.scan != w.id && (newest.at < ms || newest.at == ms && newest.scan < w.id):
+	case !ours && (newest.at < ms || newest.at == ms && newest.scan < w.id):
 		return w.look(tx, endpoint, l, ms, before.next(w.id, l, ms))
 	}
 	return w.between(tx, endpoint, l, ms)
@@ -293,11 +295,6 @@ func (w *Scan) look(tx *writing, endpoint int64, l look, at int64, now life) err
 // between stores a look that is not the last one: another scan has looked since, or this one did before. What is known
 // by the later looks is reckoned again. What is known of looks that were pruned, or replaced by this one, stays.
 func (w *Scan) between(tx *writing, endpoint int64, l look, at int64) error {
-	type row struct {
-		scan, at int64
-		look     look
-		life     life
-	}
 	rows, err := tx.query("SELECT scan, at, state, sure, first_seen, last_seen, checked, silent, opened FROM sighting WHERE endpoint = $1 AND vantage = $2", endpoint, w.vantage)
 	if err != nil {
 		return err
@@ -315,42 +312,50 @@ func (w *Scan) between(tx *writing, endpoint int64, l look, at int64) error {
 		if err := r.look.state.UnmarshalText([]byte(state)); err != nil {
 			return fmt.Errorf("%w: %w", errPacked, err)
 		}
-		if r.look.sure = sure != 0; r.scan == w.id {
-			ours = r
-			continue
-		}
+		r.look.sure = sure != 0
 		chain = append(chain, r)
 	}
 	if err := rows.Err(); err != nil {
 		return err
 	}
 	rows.Close()
-	// What an earlier look of ours learnt counts only from then on.
-	ours.look, ours.at = l, at
-	chain = append(chain, ours)
-	slices.SortFunc(chain, func(a, b row) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.scan, b.scan)) })
+	inTime := func(a, b row) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.scan, b.scan)) }
+	slices.SortFunc(chain, inTime)
 	var now life
-	for i, r := range chain {
+	var first int64 // of all that is known
+	for i := range chain {
+		r := &chain[i]
+		if r.life.first != 0 && (first == 0 || r.life.first < first) {
+			first = r.life.first
+		}
+		r.silences = r.life.silent - now.next(r.scan, r.look, r.at).silent
+		now = r.life
+	}
+	if i := slices.IndexFunc(chain, func(r row) bool { return r.scan == w.id }); i >= 0 {
+		ours = chain[i]
+		if chain = slices.Delete(chain, i, i+1); i < len(chain) && chain[i].life.silent > 0 && ours.life.silent > 0 {
+			chain[i].silences += ours.silences
+		}
+	}
+	ours.look, ours.at, ours.silences = l, at, 0
+	chain = append(chain, ours)
+	slices.SortFunc(chain, inTime)
+	now = life{}
+	for _, r := range chain {
 		was := r.life
-		if i > 0 || r.scan == w.id {
-			now = now.next(r.scan, r.look, r.at)
-			if was.first != 0 {
-				now.first = min(now.first, was.first)
-				if now.first == 0 {
-					now.first = was.first
-				}
-			}
-			if was.last <= r.at {
-				now.last = max(now.last, was.last)
-			}
-			if was.checked <= r.at {
-				now.checked = max(now.checked, was.checked)
-			}
-			if now.opened == 0 {
-				now.opened = was.opened
-			}
-		} else {
-			now = was
+		now = now.next(r.scan, r.look, r.at)
+		now.silent = max(0, now.silent+r.silences)
+		if first != 0 && first <= r.at && (now.first == 0 || first < now.first) {
+			now.first = first
+		}
+		if was.last <= r.at {
+			now.last = max(now.last, was.last)
+		}
+		if was.checked <= r.at {
+			now.checked = max(now.checked, was.checked)
+		}
+		if now.opened == 0 {
+			now.opened = was.opened
 		}
 		switch {
 		case r.scan == w.id:
@@ -363,6 +368,14 @@ func (w *Scan) between(tx *writing, endpoint int64, l look, at int64) error {
 		}
 	}
 	return nil
+}
+
+// row is a look that is stored.
+type row struct {
+	scan, at int64
+	look     look
+	life     life
+	silences int64 // beyond what the look before it leads to: those of looks between them that were pruned
 }
 
 func number(b bool) int64 {
