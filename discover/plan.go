@@ -134,6 +134,12 @@ func (p *Plan) endpoint(index uint64) netip.AddrPort {
 	return netip.AddrPortFrom(scope.at(index/n), ports[index%n])
 }
 
+// Holds reports whether an endpoint is a target of ours.
+func (p *Plan) Holds(a netip.AddrPort) bool {
+	_, _, ok := p.positionOf(a)
+	return ok
+}
+
 // indexOf is the number of a target, if it is in the plan, whichever its shard.
 func (p *Plan) indexOf(a netip.AddrPort) (index uint64, ok bool) {
 	if k, listed := slices.BinarySearch(p.ports, a.Port()); listed {

@@ -50,9 +50,9 @@ func (r *Report) headline(a answer) string {
 	n := len(a.Exposed)
 	switch {
 	case n > 0 && r.Scan.Inside && a.Vantage == r.Scan.Vantage:
-		return fmt.Sprintf("%s %s for inside (%s)", plural(n, "opening"), verb(n, "relays", "relay"), plain(a.Vantage))
+		return fmt.Sprintf("%s %s for inside (%s)", plural(n, "opening"), verb(n, "relays", "relay"), plain(a.Vantage)) + approvedAmong(a.Exposed)
 	case n > 0:
-		return fmt.Sprintf("%s %s%s", plural(n, "opening"), verb(n, "exposes a relay", "expose relays"), from)
+		return fmt.Sprintf("%s %s%s", plural(n, "opening"), verb(n, "exposes a relay", "expose relays"), from) + approvedAmong(a.Exposed)
 	case r.Totals.Unspoken > 0 && r.Totals.Unspoken == r.Totals.Findings:
 		return fmt.Sprintf("%s found%s; nothing was said to what listens, so whether one relays is not known", plural(r.Totals.Unspoken, "opening"), from)
 	case r.Totals.Mail == 0 && r.Totals.Findings == 0:

@@ -57,6 +57,10 @@ var csvColumns = []struct {
 	{"rule_changed", func(_ *Report, e *Entry) string { return e.openers((*Line).changes) }},
 	{"rule_counter", func(_ *Report, e *Entry) string { return e.openers((*Line).counterText) }},
 	{"nat", func(_ *Report, e *Entry) string { return e.openers((*Line).nat) }},
+	{"approval", func(_ *Report, e *Entry) string { return string(e.ApprovalState) }},
+	{"approval_owner", func(_ *Report, e *Entry) string { return e.approvalCell(func(a *Approval) string { return a.Owner }) }},
+	{"approval_expires", func(_ *Report, e *Entry) string { return e.approvalCell((*Approval).lastDay) }},
+	{"approval_ticket", func(_ *Report, e *Entry) string { return e.approvalCell(func(a *Approval) string { return a.Ticket }) }},
 }
 
 // WriteCSV writes one row a finding, worst first, as in RFC 4180 but for the line ends, which are LF. Cells that a

@@ -40,7 +40,7 @@ func ParseLang(text string) (Lang, error) {
 	return English, fmt.Errorf("unknown language %q: it is one of %s", text, strings.Join(langNames[:], ", "))
 }
 
-// In is the report with its fixes in a language. Everything else is shared with r.
+// In is the report with its fixes, and what it finds about approvals, in a language. Everything else is shared with r.
 func (r *Report) In(l Lang) *Report {
 	if l == English {
 		return r
@@ -49,6 +49,10 @@ func (r *Report) In(l Lang) *Report {
 	c.Entries = slices.Clone(r.Entries)
 	for i := range c.Entries {
 		c.Entries[i].Fix = r.FixFor(&c.Entries[i], l)
+	}
+	c.Violations = slices.Clone(r.Violations)
+	for i := range c.Violations {
+		c.Violations[i].Text = c.Violations[i].in(l)
 	}
 	return &c
 }

@@ -47,6 +47,7 @@ type webPage struct {
 	// PortsLeft is how many rows are left out: a page with all ports of some hosts would be too long to open.
 	PortsLeft int
 	Rules     *webRules
+	Approvals *webApprovals
 	Mail      []webFinding
 	Other     []webOther
 	Others    int // endpoints
@@ -165,6 +166,7 @@ func newWebPage(r *Report) *webPage {
 		p.Answers = append(p.Answers, w)
 	}
 	p.Rules = webRulesOf(r.Rules)
+	p.Approvals = webApprovalsOf(r, ids)
 	groups := grouped(r.only((*Entry).urgent))
 	for _, g := range groups {
 		first := &g[0]
@@ -301,6 +303,7 @@ func findingFacts(e *Entry) []webFact {
 		add("CPE", raw(s.CPE23))
 		add("Support until", raw(s.EndOfLife))
 	}
+	add("Approval", e.approvalFact())
 	add("Seen as", raw(e.seenAs()))
 	add("Reached from", raw(f.Source))
 	add("Before the greeting", raw(f.Behind))

@@ -38,6 +38,7 @@ func WriteJSONL(w io.Writer, r *Report) error {
 		j.line(j.coverage(c))
 	}
 	j.rules()
+	j.approvals()
 	j.line(j.end())
 	return j.err
 }
@@ -291,7 +292,8 @@ type findingObject struct {
 	Rules       string          `json:"rules"`                // what they say of it: permitted, possibly permitted, denied; empty: none were read
 	Unmodelled  []string        `json:"unmodelled,omitempty"` // words of the rules that leave it open
 	Edits       []editObject    `json:"edits,omitempty"`      // of the rules, that would close it
-	Approval    any             `json:"approval"`             // none were read
+	Approval    *approvalFacts  `json:"approval"`             // null: none covers it, or none were read
+	Approved    ApprovalState   `json:"approval_state,omitempty"`
 	Fix         fixObject       `json:"fix"`
 	FirstSeen   timestamp       `json:"first_seen"`
 	LastSeen    timestamp       `json:"last_seen"`
@@ -333,6 +335,7 @@ func (j *jsonl) finding(e *Entry) findingObject {
 	if e.Way != nil {
 		o.Rules, o.Unmodelled, o.Edits = e.Way.Verdict.String(), all(e.Way.Words), editsOf(e.Edits)
 	}
+	o.Approval, o.Approved = approvalOf(e.Approval), e.ApprovalState
 	full, tries, err := e.evidence()
 	if err != nil && j.err == nil {
 		j.err = err

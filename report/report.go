@@ -103,6 +103,9 @@ type Report struct {
 	Rules     *Reconciliation  // nil: no rules were read
 	Totals    Totals
 	Open      []string // what the scan leaves open, in sentences
+	// Approvals are beside what was seen; nil: none were read. Violations are the findings about them, worst first.
+	Approvals  []ApprovalUse
+	Violations []Violation
 }
 
 // Entry is one finding with what it means.
@@ -120,6 +123,11 @@ type Entry struct {
 	Way      *firewall.Way  // what the rules say of the connection; nil: none were read for its vantage
 	Openings []Line         // the lines that let it through, or that deny it
 	Edits    []EditProposal // what would close it, by the rules
+	// ApprovalState is empty where none were read, or none is wanted. Approval is the most specific one that covers it.
+	ApprovalState ApprovalState
+	Approval      *ApprovalUse
+
+	approvedRelay bool // it relays, and that is approved for this vantage
 
 	judged Judgement
 	tries  []try // of the finding's attempts: judging one takes a while, so it is done once
@@ -156,6 +164,7 @@ func New(in Input) *Report {
 		}
 		r.Entries[i] = r.judge(e)
 	})
+	r.approve(in.Approvals)
 	r.explain(in.Rules)
 	slices.SortStableFunc(r.Entries, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), -compareBool(a.unexplained(), b.unexplained()), cmp.Compare(b.Verdict, a.Verdict), byEndpoint(a, b))
@@ -293,9 +302,10 @@ func (e *Entry) egress() []string {
 // mail reports whether the entry belongs among the mail services.
 func (e *Entry) mail() bool { return e.Finding.SMTP() }
 
-// WorstAtLeast reports whether a finding reaches a severity.
+// WorstAtLeast reports whether a finding reaches a severity, one about approvals included.
 func (r *Report) WorstAtLeast(s Severity) bool {
-	return slices.ContainsFunc(r.Entries, func(e Entry) bool { return e.Severity >= s })
+	return slices.ContainsFunc(r.Entries, func(e Entry) bool { return e.Severity >= s }) ||
+		slices.ContainsFunc(r.Violations, func(v Violation) bool { return v.Severity >= s })
 }
 
 // vantages lists the vantages of the findings, the scan's own first.

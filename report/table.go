@@ -27,6 +27,7 @@ func WriteTable(w io.Writer, r *Report, o TableOptions) error {
 	p.answer()
 	p.scan()
 	p.rules()
+	p.approvals()
 	p.services()
 	p.leftOpen()
 	p.fixes()
@@ -303,6 +304,9 @@ func also(e *Entry) string {
 	}
 	if e.Finding.Source != "" {
 		out = append(out, "from "+e.Finding.Source+" only")
+	}
+	if e.ApprovalState != "" {
+		out = append(out, string(e.ApprovalState))
 	}
 	return plain(strings.Join(out, ", "))
 }

@@ -13,6 +13,7 @@ import (
 
 	"relaysweep/probe"
 	"relaysweep/probe/canary"
+	"relaysweep/report/inventory"
 )
 
 func (p *program) canaryCommand() *cli.Command {
@@ -20,14 +21,14 @@ func (p *program) canaryCommand() *cli.Command {
 		Name: "canary", Usage: "the sink that relayed canaries come home to",
 		Commands: []*cli.Command{{
 			Name: "serve", Usage: "take canaries, and nothing else, until interrupted",
-			Flags: []cli.Flag{
+			Flags: append([]cli.Flag{
 				stringFlag("config", "configuration `FILE` (default relaysweep.yaml where it exists)"),
 				stringFlag("canary-domain", "mail `DOMAIN` whose mail comes here"),
 				stringFlag("canary-listen", "`ADDRESS:PORT` to listen on"),
 				stringFlag("canary-key", "`FILE` with the secret; written if it is missing"),
 				listFlag("canary-mx", "`DOMAINS` of yours whose MX records name the targets, and this sink"),
 				stringFlag("deliveries", "append deliveries to `FILE` as JSON Lines"),
-			},
+			}, inventoryFlags()[:1]...),
 			Action: p.serveCanary,
 		}},
 		Action: func(context.Context, *cli.Command) error {
@@ -82,6 +83,13 @@ func (p *program) serveCanary(ctx context.Context, c *cli.Command) error {
 		return usage(err)
 	}
 	defer out.Close()
+	store, err := sinkInventory(ctx, c, cfg)
+	if err != nil {
+		return err
+	}
+	if store != nil {
+		defer store.Close()
+	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	mx := cfg.Canary.MXNames
@@ -91,6 +99,11 @@ func (p *program) serveCanary(ctx context.Context, c *cli.Command) error {
 	sink := &canary.Sink{Canary: probe.Canary{Domain: domain.text, Key: key, MXNames: mx, Sink: sinkAddress(listen)}, Store: func(d probe.Delivery) error {
 		if err := out.Append(d); err != nil {
 			return err
+		}
+		if store != nil {
+			if err := store.Deliver(context.WithoutCancel(ctx), d); err != nil {
+				return err
+			}
 		}
 		fmt.Fprintf(p.out, "%s %s from %s\n", d.Time.Format("2006-01-02T15:04:05Z"), d.Canary, d.Peer)
 		return nil
@@ -102,4 +115,21 @@ func (p *program) serveCanary(ctx context.Context, c *cli.Command) error {
 		return &exit{exitInternal, err.Error()}
 	}
 	return nil
+}
+
+// sinkInventory is the inventory that deliveries go to as well: the one that is named, or the user's own if there is one.
+// A sink on a machine of its own has none, and its file is read by the scan.
+func sinkInventory(ctx context.Context, c *cli.Command, cfg *config) (*inventory.Store, error) {
+	name, err := inventoryName(c, cfg)
+	if !c.IsSet("inventory") && cfg.Inventory == "" {
+		if err != nil {
+			return nil, nil
+		}
+		if _, err := os.Stat(name); err != nil {
+			return nil, nil
+		}
+	} else if err != nil {
+		return nil, usage(err)
+	}
+	return openInventory(ctx, name)
 }

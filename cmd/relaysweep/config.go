@@ -78,8 +78,8 @@ type config struct {
 		From      string              `yaml:"from"`      // zone that our connections enter by, if not the vantage's
 	} `yaml:"rules"`
 	Approvals string `yaml:"approvals"` // file of what is approved
-	// Read, and not used by this version.
-	Inventory string `yaml:"inventory"`
+	Inventory string `yaml:"inventory"` // file or URL
+	Site      string `yaml:"site"`
 
 	file string
 	tree *ast.File

@@ -123,7 +123,7 @@ func (s *sweeping) crowd(silent []discover.Opening) error {
 	for _, o := range silent {
 		f.Crowd = append(f.Crowd, o.Target.AddrPort().Port())
 	}
-	if err := s.journal.add(entry{Finding: &f}); err != nil {
+	if err := s.add(&f); err != nil {
 		return err
 	}
 	s.mu.Lock()

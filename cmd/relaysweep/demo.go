@@ -87,7 +87,7 @@ func (p *program) demo(ctx context.Context, c *cli.Command) error {
 	if err := sc.layOut(); err != nil {
 		return usage(err)
 	}
-	if err := sc.openState(); err != nil {
+	if err := sc.openState(ctx); err != nil {
 		return usage(err)
 	}
 	defer sc.close()

@@ -32,7 +32,7 @@ func (sc *scanning) openCoverages() error {
 			return cov.Close()
 		}))
 	}
-	if err := sc.keepWithin(); err != nil {
+	if err := sc.passOver(); err != nil {
 		return err
 	}
 	for _, o := range sc.past.openings {
@@ -275,9 +275,15 @@ func (sc *scanning) passCount(pass int) (c passCount) {
 	return c
 }
 
-// keepWithin passes over the targets that a scan of a rule change does not ask for.
-func (sc *scanning) keepWithin() error {
-	if len(sc.s.Within) == 0 {
+// leftOut reports whether a target is passed over: a scan of a rule change does not ask for it, or it was looked at since
+// --since.
+func (sc *scanning) leftOut(a netip.AddrPort) bool {
+	return len(sc.s.Within) > 0 && !slices.ContainsFunc(sc.s.Within, func(w within) bool { return w.holds(a) }) || sc.fresh.Holds(a)
+}
+
+// passOver passes over the targets that are left out.
+func (sc *scanning) passOver() error {
+	if len(sc.s.Within) == 0 && sc.fresh == nil {
 		return nil
 	}
 	for i := range sc.plan.Len() {
@@ -285,7 +291,7 @@ func (sc *scanning) keepWithin() error {
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(sc.s.Within, func(w within) bool { return w.holds(t.AddrPort()) }) {
+		if sc.leftOut(t.AddrPort()) {
 			for _, cov := range sc.covs {
 				cov.Pass(t.AddrPort())
 			}

@@ -47,7 +47,7 @@ func discovery(t *testing.T, engine func(discover.EngineOptions) discover.Sweepe
 		t.Fatal(err)
 	}
 	sc.engine = discover.Engine{Name: "syn", Why: "as the test asks", Sweeper: engine}
-	if err := sc.openState(); err != nil {
+	if err := sc.openState(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(sc.close)
@@ -136,7 +136,7 @@ func TestDoubtIsForTheTimeBeing(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.engine = sc.engine
-	if err := again.openState(); err != nil {
+	if err := again.openState(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	defer again.close()

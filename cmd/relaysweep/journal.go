@@ -19,8 +19,8 @@ import (
 	"relaysweep/probe"
 )
 
-// journal keeps what a scan learnt, so that nothing found is lost and the scan can go on after any end. It is a file
-// that only grows; a finding is on disk before the next is begun.
+// journal keeps what listens and was not looked at yet, so that the scan can go on after any end: what was found is in the
+// inventory. It is a file that only grows.
 type journal struct {
 	mu  sync.Mutex
 	dir string
@@ -29,17 +29,15 @@ type journal struct {
 
 // entry is one line of the journal: one of its fields is set.
 type entry struct {
-	Opening  *netip.AddrPort `json:"opening,omitempty"`
-	Source   string          `json:"source,omitempty"` // of an opening: the further source that it opened to
-	Pass     int             `json:"pass,omitempty"`   // of an opening: the pass that found it
-	Hollow   bool            `json:"hollow,omitempty"` // of an opening: see discover.Opening
-	Finding  *probe.Finding  `json:"finding,omitempty"`
-	Delivery *probe.Delivery `json:"delivery,omitempty"`
+	Opening *netip.AddrPort `json:"opening,omitempty"`
+	Source  string          `json:"source,omitempty"` // of an opening: the further source that it opened to
+	Pass    int             `json:"pass,omitempty"`   // of an opening: the pass that found it
+	Hollow  bool            `json:"hollow,omitempty"` // of an opening: see discover.Opening
 	// Doubts are ports on which silence cannot be believed, and why: what the last self-test said.
 	Doubts *map[uint16]string `json:"doubts,omitempty"`
 }
 
-// past is what a journal says of an earlier part of a scan.
+// past is what journal and inventory say of an earlier part of a scan.
 type past struct {
 	openings   []opened
 	findings   []probe.Finding
@@ -196,27 +194,15 @@ func (j *journal) read() (*past, error) {
 			}
 			p.openings = append(p.openings, o)
 			index[o.addr] = len(p.openings)
-		case e.Finding != nil:
-			if i := index[e.Finding.Addr]; i > 0 {
-				p.openings[i-1].probed = true
-			}
-			for _, port := range e.Finding.Crowd {
-				if i := index[netip.AddrPortFrom(e.Finding.Addr.Addr(), port)]; i > 0 {
-					p.openings[i-1].probed = true
-				}
-			}
-			p.findings = append(p.findings, *e.Finding)
 		case e.Doubts != nil:
 			p.doubts = *e.Doubts
-		case e.Delivery != nil:
-			p.deliveries = append(p.deliveries, *e.Delivery)
 		}
 	}
 	return p, j.f.Truncate(good)
 }
 
-// add writes one line. Findings and deliveries are safe on disk when it returns. An opening outlives this process at
-// once; if the machine goes down, its coverage begins anew and finds it again.
+// add writes one line. An opening outlives this process at once; if the machine goes down, its coverage begins anew and
+// finds it again. All else is safe on disk when it returns.
 func (j *journal) add(e entry) error {
 	b, err := json.Marshal(e)
 	if err != nil {

@@ -141,6 +141,8 @@ var contract = map[string]string{
 	"reconciliation": "explained possibly unexplained unread intended stale not_known left",
 	"rule":           "device rule where nat step action text comment owner ticket counter states opens",
 	"shadowed_rule":  "device rule where text by same",
+	"approval":       "address ports for_vantage service owner approver ticket reason approved expires relay_from relay_to where state why endpoints",
+	"violation":      "kind severity ip port text approval",
 	"end":            "exit complete targets sent openings findings expected_missed duration_ms",
 }
 
@@ -159,7 +161,7 @@ func checkContract(text string) error {
 	if len(lines) < 2 {
 		return fmt.Errorf("%d lines", len(lines))
 	}
-	order := []string{"scan", "finding", "delivery", "coverage", "ruleset", "reconciliation", "rule", "shadowed_rule", "change", "end"}
+	order := []string{"scan", "finding", "delivery", "coverage", "ruleset", "reconciliation", "rule", "shadowed_rule", "approval", "violation", "change", "end"}
 	counts := make(map[string]int)
 	sums := make(map[string]int64)
 	seen := make(map[string]bool)

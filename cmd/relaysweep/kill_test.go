@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"relaysweep/discover"
 	"relaysweep/probe/smtp/smtptest"
+	"relaysweep/report/inventory"
 )
 
 // Law 8: nothing found is lost. The program is killed with SIGKILL again and again, and resumed, until it is done.
@@ -28,6 +30,7 @@ type victim struct {
 	servers map[string]*server
 	scope   string
 	seen    map[string]int // connections of each server before the scan began
+	db      *sql.DB        // the inventory, for counting
 }
 
 func (v *victim) command(args ...string) *exec.Cmd {
@@ -89,20 +92,74 @@ func (v *victim) journal() (entries []entry, lines int) {
 	return entries, len(entries)
 }
 
+// forget takes away what is stored.
+func (v *victim) forget() {
+	v.t.Helper()
+	if v.db != nil {
+		v.db.Close()
+		v.db = nil
+	}
+	if err := errors.Join(os.RemoveAll(filepath.Join(v.dir, "relaysweep")), os.RemoveAll(filepath.Join(v.dir, ".local"))); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// inventory is the file that holds what was found.
+func (v *victim) inventory() string {
+	return filepath.Join(v.dir, ".local", "share", "relaysweep", "inventory.db")
+}
+
+// findings are the endpoints whose findings are stored.
 func (v *victim) findings() map[string]bool {
+	v.t.Helper()
 	out := make(map[string]bool)
-	entries, _ := v.journal()
-	for _, e := range entries {
-		if e.Finding == nil {
-			continue
+	if _, err := os.Stat(v.inventory()); err != nil {
+		return out
+	}
+	store, err := inventory.Open(v.t.Context(), v.inventory())
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer store.Close()
+	scans, err := store.Scans(v.t.Context())
+	if err != nil || len(scans) > 1 {
+		v.t.Fatalf("%d scans are stored: %v", len(scans), err)
+	}
+	for _, s := range scans {
+		list, _, err := store.Findings(v.t.Context(), s)
+		if err != nil {
+			v.t.Fatal(err)
 		}
-		if a := e.Finding.Addr.String(); out[a] {
-			v.t.Errorf("%s is in the journal twice", a)
-		} else {
-			out[a] = true
+		for i := range list {
+			if a := list[i].Addr.String(); out[a] {
+				v.t.Errorf("%s is stored twice", a)
+			} else {
+				out[a] = true
+			}
 		}
 	}
 	return out
+}
+
+// stored counts what is stored while the program runs: openings and findings.
+func (v *victim) stored() int {
+	_, n := v.journal()
+	if v.db == nil {
+		if _, err := os.Stat(v.inventory()); err != nil {
+			return n
+		}
+		db, err := sql.Open("sqlite", v.inventory()+"?_pragma=query_only(1)")
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		v.t.Cleanup(func() { db.Close() })
+		v.db = db
+	}
+	findings := 0
+	if err := v.db.QueryRow("SELECT count(*) FROM evidence").Scan(&findings); err != nil {
+		return n // it has no tables yet
+	}
+	return n + findings
 }
 
 func (v *victim) audit() map[string]map[string]int {
@@ -236,9 +293,8 @@ func TestKilledInTheMiddle(t *testing.T) {
 	for steps := []int{1, 2, 1, 3, 1, 1, 5, 2}; ; {
 		before := v.findings()
 		identified := v.audit()
-		_, lines := v.journal()
-		step := steps[kills%len(steps)]
-		stdout, done := v.runUntil(func() bool { _, n := v.journal(); return n >= lines+step }, args...)
+		lines, step := v.stored(), steps[kills%len(steps)]
+		stdout, done := v.runUntil(func() bool { return v.stored() >= lines+step }, args...)
 		after := v.findings()
 		for a := range before {
 			if !after[a] {
@@ -264,7 +320,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fmt.Fprint(f, `{"finding":{"Addr":"127.10.60.1:25`)
+			fmt.Fprint(f, `{"opening":"127.10.60.1:25`)
 			f.Close()
 		}
 		if kills > 60 {
@@ -375,9 +431,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	scans, doubled := 0, 0
 	for spend > 0 {
-		if err := os.RemoveAll(filepath.Join(v.dir, "relaysweep")); err != nil {
-			t.Fatal(err)
-		}
+		v.forget()
 		scans++
 		v.seen = make(map[string]int)
 		for endpoint, s := range v.servers { // of the last scan all are gone: checkAudit waited
@@ -493,9 +547,7 @@ func TestKilledAtAnyTime(t *testing.T) {
 	t.Parallel()
 	v := newVictim(t, "127.10.61")
 	for _, after := range []time.Duration{2, 8, 15, 25, 40, 80, 160} {
-		if err := os.RemoveAll(filepath.Join(v.dir, "relaysweep")); err != nil {
-			t.Fatal(err)
-		}
+		v.forget()
 		seen := make(map[string]int)
 		for endpoint, s := range v.servers {
 			if err := settle(endpoint, s); err != nil {

@@ -44,6 +44,15 @@ func usage(err error) error {
 	return &exit{exitUsage, err.Error()}
 }
 
+// orUsage makes an error that ends with exit code 2, unless it has a code of its own.
+func orUsage(err error) error {
+	var e *exit
+	if errors.As(err, &e) {
+		return err
+	}
+	return usage(err)
+}
+
 // hint adds the next step to an error.
 func hint(err error, next string) error { return fmt.Errorf("%w (%s)", err, next) }
 
@@ -93,7 +102,7 @@ func (p *program) command() *cli.Command {
 		Suggest:               true,
 		OnUsageError:          bad,
 		ExitErrHandler:        func(context.Context, *cli.Command, error) {},
-		Commands:              []*cli.Command{p.scanCommand(), p.discoverCommand(), p.probeCommand(), p.reportCommand(), p.rulesCommand(), p.canaryCommand(), p.vectorsCommand(), p.initCommand(), p.demoCommand()},
+		Commands:              []*cli.Command{p.scanCommand(), p.discoverCommand(), p.probeCommand(), p.reportCommand(), p.approveCommand(), p.pruneCommand(), p.rulesCommand(), p.canaryCommand(), p.vectorsCommand(), p.initCommand(), p.demoCommand()},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if c.Args().Present() {
 				return noCommand(c.Args().First())

@@ -19,7 +19,7 @@ func (p *program) probeCommand() *cli.Command {
 	return &cli.Command{
 		Name: "probe", Usage: "relay-test named endpoints, with the whole dialogue", ArgsUsage: "ADDRESS:PORT...",
 		Description: "- reads endpoints from stdin, one a line, as discover --silent writes them.",
-		Flags:       slices.Concat(targetFlags(), probeFlags(), outputFlags()),
+		Flags:       slices.Concat(targetFlags(), probeFlags(), inventoryFlags(), outputFlags()),
 		Action:      p.probe,
 	}
 }
@@ -39,6 +39,7 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 		return usage(err)
 	}
 	sc.s.Probe = true
+	sc.engine.Name = "probe"
 	if sc.s.StopAt == probe.Delivered {
 		return usage(errors.New("probe stops at ready: scan sends canaries and waits for them"))
 	}
@@ -65,10 +66,10 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 		}
 		gated = append(gated, t)
 	}
-	if err := sc.openState(); err != nil {
-		return usage(err)
-	}
 	defer sc.close()
+	if err := sc.openState(ctx); err != nil {
+		return orUsage(err)
+	}
 	sc.askNames(ctx)
 	prober := sc.prober()
 	for _, t := range gated {
@@ -76,7 +77,7 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 		if err != nil {
 			return &exit{exitIncomplete, err.Error()}
 		}
-		if err := sc.journal.add(entry{Finding: &f}); err != nil {
+		if err := sc.add(&f); err != nil {
 			return &exit{exitInternal, err.Error()}
 		}
 		sc.findings = append(sc.findings, f)
@@ -86,11 +87,17 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 		ports = append(ports, e.Port())
 	}
 	slices.Sort(ports)
-	r := report.New(report.Input{Findings: sc.findings, Rules: sc.rules(nil), Scan: report.Scan{
-		ID: sc.s.Scan, Version: version(), Organisation: sc.s.Spec.Organisation, Contact: sc.s.Spec.Contact, Vantage: sc.s.Vantage,
-		Zone: sc.s.Zone, Engine: "probe", Inside: sc.inside(), Scope: sc.scope.Prefixes(), Ports: slices.Compact(ports), Rate: reported(sc.s.Rates), StopAt: sc.s.StopAt, CanaryDomain: sc.s.Canary,
-		Started: sc.s.Started, Ended: time.Now().UTC(), Complete: true, Targets: uint64(len(endpoints)),
-	}})
+	about := slices.DeleteFunc(slices.Clone(sc.approvals), func(a report.Approval) bool {
+		return !slices.ContainsFunc(endpoints, func(e netip.AddrPort) bool { return a.Address.Contains(e.Addr()) })
+	})
+	rs := sc.about()
+	rs.Ports, rs.Seed, rs.Excluded = slices.Compact(ports), 0, nil
+	rs.Ended, rs.Complete, rs.Targets = time.Now().UTC(), true, uint64(len(endpoints))
+	in := report.Input{Findings: sc.findings, Rules: sc.rules(nil), Approvals: about, Scan: rs}
+	if err := sc.keep(context.WithoutCancel(ctx), &in); err != nil {
+		return &exit{exitInternal, err.Error()}
+	}
+	r := report.New(in)
 	sc.s.Outputs.Verbose = true
 	if err := sc.s.Outputs.write(p, r); err != nil {
 		return &exit{exitInternal, err.Error()}

@@ -31,10 +31,12 @@ import (
 	"relaysweep/probe/smtp"
 	"relaysweep/ratelimit"
 	"relaysweep/report"
+	"relaysweep/report/inventory"
 )
 
 func (p *program) scanCommand() *cli.Command {
-	flags := slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags(), outputFlags(), []cli.Flag{
+	flags := slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags(), inventoryFlags(), outputFlags(), []cli.Flag{
+		sinceFlag(),
 		statesFlag(),
 		boolFlag("dry-run", "print what would be sent to whom, and send nothing"),
 		boolFlag("discover-only", "find what listens, and say nothing to it", "sn"),
@@ -51,7 +53,7 @@ func (p *program) scanCommand() *cli.Command {
 func (p *program) discoverCommand() *cli.Command {
 	return &cli.Command{
 		Name: "discover", Usage: "find what listens, and say nothing to it (scan -sn)", ArgsUsage: "[TARGET...]",
-		Flags: slices.Concat(targetFlags(), namingFlags(), partFlags(), outputFlags(), []cli.Flag{statesFlag(), boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
+		Flags: slices.Concat(targetFlags(), namingFlags(), partFlags(), inventoryFlags(), outputFlags(), []cli.Flag{sinceFlag(), statesFlag(), boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return p.scan(ctx, c)
 		},
@@ -69,15 +71,15 @@ func (p *program) scanning(ctx context.Context, c *cli.Command, sc *scanning) er
 	if c.Bool("explain-targets") && c.String("resume") == "" {
 		return usage(sc.explainTargets(ctx, c))
 	}
-	if err := sc.prepare(ctx, c); err != nil {
-		return usage(err)
-	}
 	defer sc.close()
+	if err := sc.prepare(ctx, c); err != nil {
+		return orUsage(err)
+	}
 	if c.Bool("dry-run") {
 		return sc.dryRun()
 	}
-	if err := sc.openState(); err != nil {
-		return usage(err)
+	if err := sc.openState(ctx); err != nil {
+		return orUsage(err)
 	}
 	return sc.run(ctx)
 }
@@ -89,6 +91,10 @@ type scanning struct {
 	s         *settings
 	past      *past
 	journal   *journal
+	store     *inventory.Store
+	info      inventory.Info   // of this scan, in the store
+	inv       *inventory.Scan  // where findings go
+	fresh     *inventory.Fresh // what was looked at since --since; nil: that is not asked for
 	audit     *audit
 	scope     *discover.Scope
 	plan      *discover.Plan
@@ -131,18 +137,17 @@ type scanning struct {
 
 // prepare resolves the command line and checks everything that can be checked without sending to a target.
 func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
-	id := c.String("resume")
-	if sc.reading {
-		id = cmp.Or(c.String("scan"), "last")
-	}
-	if id != "" {
-		if err := resumable(c); err != nil && !sc.reading {
+	if id := c.String("resume"); id != "" {
+		if err := resumable(c); err != nil {
 			return err
 		}
 		if sc.s, sc.journal, sc.past, err = resumeJournal(id); err != nil {
 			return err
 		}
 		sc.closers = append(sc.closers, sc.journal)
+		if err := sc.openInventory(ctx); err != nil {
+			return err
+		}
 		if (c.Name == "discover" || c.Bool("discover-only")) && !sc.s.DiscoverOnly {
 			return fmt.Errorf("--resume: scan %s speaks to what listens: relaysweep scan --resume goes on with it", sc.s.Scan)
 		}
@@ -156,8 +161,8 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		if c.IsSet("fail-on") {
 			sc.s.FailOn = c.String("fail-on")
 		}
-		if err := sc.otherRules(c); err != nil {
-			return err
+		if c.IsSet("rules") {
+			sc.s.Rules = named(c.StringSlice("rules"), given(c, "rules"), sc.s.Rules)
 		}
 	} else {
 		args := c.Args().Slice()
@@ -188,35 +193,35 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 			return err
 		}
 	}
-	if err := sc.layOut(); err != nil || sc.reading {
+	if err := sc.layOut(); err != nil {
 		return err
+	}
+	if !sc.s.Since.IsZero() && sc.store == nil {
+		if err := sc.openInventory(ctx); err != nil {
+			return err
+		}
 	}
 	return sc.checkSources()
 }
 
-// otherRules takes rules that are named now for those that a stored scan was begun with.
-func (sc *scanning) otherRules(c *cli.Command) error {
-	if sc.reading {
-		cfg, err := loadConfig(c)
-		if err != nil {
-			return err
-		}
-		if c.IsSet("zone") {
-			sc.s.Zone = c.String("zone")
-		} else if sc.s.Zone == "" && cfg.Vantage.Name == sc.s.Vantage {
-			sc.s.Zone = cfg.Vantage.Zone
-		}
-		list, err := exportsOf(c, cfg)
-		if err != nil {
-			return err
-		}
-		if len(list) > 0 && (c.IsSet("rules") || len(sc.s.Rules) == 0) {
-			sc.s.Rules = list
-		}
-		return nil
+// otherRules takes rules and approvals that are named now for those that a stored scan was begun with.
+func (sc *scanning) otherRules(c *cli.Command, cfg *config) error {
+	if c.IsSet("zone") {
+		sc.s.Zone = c.String("zone")
+	} else if sc.s.Zone == "" && cfg.Vantage.Name == sc.s.Vantage {
+		sc.s.Zone = cfg.Vantage.Zone
 	}
-	if c.IsSet("rules") {
-		sc.s.Rules = named(c.StringSlice("rules"), given(c, "rules"), sc.s.Rules)
+	list, err := exportsOf(c, cfg)
+	if err != nil {
+		return err
+	}
+	if len(list) > 0 && (c.IsSet("rules") || len(sc.s.Rules) == 0) {
+		sc.s.Rules = list
+	}
+	if c.IsSet("approvals") {
+		sc.s.Approvals = absolute(c.String("approvals"))
+	} else if sc.s.Approvals == "" && cfg.Approvals != "" {
+		sc.s.Approvals = absolute(cfg.path(cfg.Approvals))
 	}
 	return nil
 }
@@ -239,7 +244,7 @@ func resumable(c *cli.Command) error {
 		return errors.New("--resume goes on with a stored scan: leave the targets away")
 	}
 	for _, f := range slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags()) {
-		if name := f.Names()[0]; name != "rules" && c.IsSet(name) && given(c, name) == "--"+name {
+		if name := f.Names()[0]; name != "rules" && name != "approvals" && c.IsSet(name) && given(c, name) == "--"+name {
 			return fmt.Errorf("--resume goes on with a stored scan as it was begun: leave --%s away", name)
 		}
 	}
@@ -307,7 +312,7 @@ func sinkAddress(listen string) netip.Addr {
 }
 
 // openState opens what a scan writes while it runs. What can be refused comes first, so that a mistake leaves no state.
-func (sc *scanning) openState() (err error) {
+func (sc *scanning) openState(ctx context.Context) (err error) {
 	inside := sc.s.StopAt == probe.Delivered && sc.s.Listen != "" && !sc.s.DiscoverOnly
 	var l net.Listener
 	if inside {
@@ -337,6 +342,11 @@ func (sc *scanning) openState() (err error) {
 			return err
 		}
 	}
+	if sc.store == nil {
+		if err := sc.openInventory(ctx); err != nil {
+			return err
+		}
+	}
 	if sc.journal == nil {
 		if sc.journal, err = newJournal(sc.stateDir, sc.s); err != nil {
 			return err
@@ -347,6 +357,9 @@ func (sc *scanning) openState() (err error) {
 				return err
 			}
 		}
+	}
+	if err := sc.begin(ctx); err != nil {
+		return err
 	}
 	if sc.audit == nil {
 		if err := sc.openAudit(filepath.Join(filepath.Dir(sc.journal.dir), "audit.jsonl")); err != nil {
@@ -377,7 +390,7 @@ func (sc *scanning) openSink() (err error) {
 		sc.closers = append(sc.closers, file)
 	}
 	sink := &canary.Sink{Canary: sc.canary, Store: func(d probe.Delivery) error {
-		if err := sc.journal.add(entry{Delivery: &d}); err != nil {
+		if err := sc.inv.Deliver(d); err != nil {
 			return err
 		}
 		if file != nil {
@@ -492,7 +505,7 @@ func (sc *scanning) run(ctx context.Context) error {
 	if hard.Err() != nil && wasInterrupted {
 		return &exit{exitIncomplete, "stopped; go on with: relaysweep scan --resume " + sc.s.Scan}
 	}
-	return sc.conclude(wasInterrupted)
+	return sc.conclude(ctx, wasInterrupted)
 }
 
 // manyProbes at once hold so much memory that what is collected late would double what the process takes: 10,000 are to
@@ -547,6 +560,9 @@ func (sc *scanning) announce() {
 		}
 		fmt.Fprintf(sc.talk, "  resumed: %d targets%s and %d services are done already\n", sc.covs[0].Looked(), pass, n)
 	}
+	if sc.fresh != nil {
+		fmt.Fprintf(sc.talk, "  what this vantage looked at since %s is passed over\n", s.Since.Format("2006-01-02 15:04"))
+	}
 	for _, n := range slices.Concat(s.Named, s.partNotes(), s.Notes) {
 		fmt.Fprintf(sc.talk, "  %s\n", n)
 	}
@@ -585,7 +601,7 @@ func (sc *scanning) probeAll(gentle, hard context.Context, queue <-chan discover
 		if o.Hollow && f.Greeting == "" && f.Note != "" {
 			f.Note += hollowNote
 		}
-		if err := sc.journal.add(entry{Finding: &f}); err != nil {
+		if err := sc.add(&f); err != nil {
 			sc.fail(err)
 			stop()
 			continue
@@ -703,6 +719,13 @@ func (sc *scanning) awaited() bool {
 // home after the scan, to a sink that stands alone. Where the sink is inside, the file may hold other scans' as well,
 // which are left out; where the file is all there is, the report shows what belongs to no attempt.
 func (sc *scanning) readDeliveries() {
+	if ds, err := sc.store.Deliveries(context.Background(), sc.info); err == nil { // a sink may write there
+		sc.mu.Lock()
+		for _, d := range ds {
+			sc.arrived(d)
+		}
+		sc.mu.Unlock()
+	}
 	if sc.s.DeliveriesFile == "" {
 		return
 	}
@@ -733,16 +756,14 @@ func (sc *scanning) arrived(d probe.Delivery) {
 }
 
 // conclude writes the report and decides the exit code.
-func (sc *scanning) conclude(interrupted bool) error {
+func (sc *scanning) conclude(ctx context.Context, interrupted bool) error {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	s := sc.s
 	complete := sc.allSwept() && len(sc.failures) == 0 && !interrupted && sc.fatal == nil
-	rs := report.Scan{
-		ID: s.Scan, Version: version(), Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Vantage: s.Vantage, Zone: s.Zone, Engine: sc.engine.Name,
-		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: reported(s.Rates), Seed: s.Seed, StopAt: s.StopAt,
-		CanaryDomain: s.Canary, Started: s.Started, Ended: sc.ended(), Complete: complete, Targets: sc.plan.Len(), Sent: sc.sent(), ExpectedMissed: sc.covs[0].ExpectedMissed(), Interrupted: interrupted,
-	}
+	rs := sc.about()
+	rs.Ended, rs.Complete, rs.Interrupted = time.Now().UTC(), complete, interrupted
+	rs.Targets, rs.Sent, rs.ExpectedMissed = sc.plan.Len(), sc.sent(), sc.covs[0].ExpectedMissed()
 	rs.Notes = slices.Concat(s.Named, s.partNotes(), sc.passNotes(), sc.sweepNotes())
 	for _, f := range sc.failures {
 		rs.Notes = append(rs.Notes, "could not be probed: "+f)
@@ -756,26 +777,12 @@ func (sc *scanning) conclude(interrupted bool) error {
 	if !complete {
 		rs.Resume = "relaysweep scan --resume " + s.Scan
 	}
-	r := report.New(report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries, Rules: sc.rules(sc.covs[0].States())})
-	r.Scan.Exit = sc.exitCode(r, complete)
-	sc.result = r
-	if err := s.Outputs.writeStates(sc.covs[0]); err != nil {
-		return &exit{exitInternal, err.Error()}
+	in := report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries, Rules: sc.rules(sc.covs[0].States()), Approvals: sc.approvals}
+	if err := sc.keep(context.WithoutCancel(ctx), &in); err != nil {
+		in.Scan.Notes = append(in.Scan.Notes, "not all is in the inventory: "+err.Error())
+		sc.fatal = cmp.Or(sc.fatal, err)
 	}
-	if err := s.Outputs.write(sc.p, r); err != nil {
-		return &exit{exitInternal, err.Error()}
-	}
-	msg := ""
-	switch {
-	case sc.fatal != nil:
-		msg = sc.fatal.Error()
-	case rs.Resume != "":
-		msg = "incomplete; go on with: " + rs.Resume
-	}
-	if r.Scan.Exit == exitDone {
-		return nil
-	}
-	return &exit{r.Scan.Exit, msg}
+	return sc.write(in)
 }
 
 // rules are the firewalls on the way, for the report.

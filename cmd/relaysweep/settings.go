@@ -22,6 +22,7 @@ import (
 	"relaysweep/discover"
 	"relaysweep/probe"
 	"relaysweep/ratelimit"
+	"relaysweep/report/inventory"
 )
 
 // settings are all that a scan needs to know, made once from flags, environment and configuration, in that order of
@@ -70,6 +71,9 @@ type settings struct {
 	Rules          []exports // of the firewalls on the way
 	Approvals      string    // file of what is approved
 	Within         []within  // targets that the scan keeps to; empty: all
+	Inventory      string    // file or URL
+	Site           string    // that the endpoints belong to
+	Since          time.Time // what was looked at since is passed over; zero: nothing is
 	Notes          []string
 	TargetsFrom    []discover.Entry // sources that name targets, as source.Parse reads them; what they named is in Spec
 	TokenFile      string           // of NetBox
@@ -170,7 +174,7 @@ func targetFlags() []cli.Flag {
 		stringFlag("vantage", "name of the place we look from, such as internet or inside"),
 		stringFlag("zone", "firewall zone of the vantage"),
 		rulesFlag(),
-		stringFlag("approvals", "`FILE` of what is approved: no edit of the rules is proposed that would close it"),
+		approvalsFlag(),
 		stringFlag("source-ip", "source `ADDRESS`"),
 		listFlag("source", "further `SOURCES`, such as 203.0.113.77,203.0.113.10:25,:25: what is not open is tried again from each"),
 		stringFlag("source-port", "the same from this source `PORT`, such as 25", "g"),
@@ -273,6 +277,9 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 		return nil, err
 	}
 	s.AuditLog = get("audit-log", "", "").text
+	if s.Inventory, err = inventoryName(c, cfg); err != nil {
+		return nil, err
+	}
 	if err := s.probing(c, cfg, get, list); err != nil {
 		return nil, err
 	}
@@ -282,10 +289,9 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 	if s.Approvals = get("approvals", "$.approvals", cfg.path(cfg.Approvals)).text; s.Approvals != "" {
 		s.Approvals = absolute(s.Approvals)
 	}
-	if cfg.Inventory != "" {
-		s.Notes = append(s.Notes, cfg.file+": inventory is read by later versions; this one does not use it")
-	}
-	return s, nil
+	s.Site = get("site", "$.site", cfg.Site).text
+	s.Since, err = sinceOf(get("since", "", ""), s.Started)
+	return s, err
 }
 
 type getter func(flag, key, fromFile string) value
@@ -313,7 +319,7 @@ func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(fl
 	if s.StopAt == probe.Delivered && s.Canary == "" {
 		return stop.errorf("stop_at delivered sends messages, and they may only go to a mail domain of yours: set canary.domain (--canary-domain)")
 	}
-	if s.StopAt == probe.Delivered && s.Listen == "" && s.DeliveriesFile == "" {
+	if s.StopAt == probe.Delivered && s.Listen == "" && s.DeliveriesFile == "" && !inventory.IsURL(s.Inventory) { // a sink elsewhere may write there
 		return stop.errorf("stop_at delivered needs to see what comes home: set canary.listen for a sink inside the scan, or canary.deliveries, which relaysweep canary serve writes")
 	}
 	keyFile := get("canary-key", "$.canary.key_file", cfg.Canary.KeyFile).text

@@ -136,9 +136,7 @@ func TestFurtherSourcesInside(t *testing.T) {
 	})
 	t.Run("killed again and again", func(t *testing.T) {
 		v.t = t
-		if err := os.RemoveAll(v.dir + "/relaysweep"); err != nil {
-			t.Fatal(err)
-		}
+		v.forget()
 		next, kills := args, 0
 		for ; ; kills++ {
 			audit, _ := os.ReadFile(v.dir + "/relaysweep/audit.jsonl")

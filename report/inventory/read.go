@@ -134,6 +134,12 @@ func (s *Store) Findings(ctx context.Context, i Info) (findings []probe.Finding,
 	return findings, deliveries, s.explain(err)
 }
 
+// Deliveries are the canaries of a scan that came home, up to now.
+func (s *Store) Deliveries(ctx context.Context, i Info) ([]probe.Delivery, error) {
+	ds, err := s.deliveries(ctx, i.id)
+	return ds, s.explain(err)
+}
+
 // deliveries are the canaries of a scan that came home, up to now.
 func (s *Store) deliveries(ctx context.Context, scan int64) ([]probe.Delivery, error) {
 	rows, err := s.db.QueryContext(ctx, "SELECT d.body FROM delivery d JOIN canary c ON c.token = d.token WHERE c.scan = $1 ORDER BY d.at, d.id", scan)

@@ -412,11 +412,13 @@ type End struct {
 	Listed []Listed
 	// State tells what the sweep showed of an endpoint, from the vantage's own source or a further one, and whether that
 	// counts (law 2). in: it was among the targets. Nil: nothing was swept.
-	State    func(a netip.AddrPort, source string) (s State, in bool)
-	Mentions map[netip.Addr][]report.Mention
-	Rulesets []Ruleset
-	Passages map[netip.AddrPort][]string // the firewall lines on the way to a finding
-	Uses     []Use
+	State func(a netip.AddrPort, source string) (s State, in bool)
+	// Deliveries are canaries that came home, and may be stored already.
+	Deliveries []probe.Delivery
+	Mentions   map[netip.Addr][]report.Mention
+	Rulesets   []Ruleset
+	Passages   map[netip.AddrPort][]string // the firewall lines on the way to a finding
+	Uses       []Use
 }
 
 // State is what a sweep showed of an endpoint.
@@ -497,6 +499,11 @@ func (w *Scan) End(_ context.Context, end End) error {
 				if err := w.sight(tx, k.endpoint, look{s.State, s.Sure, s.Why, k.source}, at); err != nil {
 					return err
 				}
+			}
+		}
+		for _, d := range end.Deliveries {
+			if err := tx.deliver(d); err != nil {
+				return err
 			}
 		}
 		return w.facts(tx, end)
