@@ -90,11 +90,10 @@ func Open(ctx context.Context, name string) (*Store, error) {
 		err = s.openSQLite(ctx, name)
 	}
 	if err == nil {
-		if err = s.migrate(ctx); err != nil {
-			s.Close()
-		}
+		err = s.migrate(ctx)
 	}
 	if err != nil {
+		s.Close()
 		return nil, s.explain(err)
 	}
 	return s, nil
@@ -156,7 +155,9 @@ func (s *Store) openSQLite(ctx context.Context, name string) error {
 	}
 	s.db.SetMaxOpenConns(4)
 	if !fresh {
-		return s.ours(ctx)
+		if fresh, err = s.unfinished(ctx); err != nil || !fresh {
+			return err
+		}
 	}
 	return s.settle(ctx, func() error {
 		for _, pragma := range []string{"journal_mode = wal", fmt.Sprintf("application_id = %d", applicationID)} {
@@ -205,25 +206,25 @@ func touch(name string) (fresh bool, err error) {
 	return false, nil
 }
 
-// ours refuses a database that another program made.
-func (s *Store) ours(ctx context.Context) error {
+// unfinished reports whether nothing is in a database yet: who made it was killed. It refuses what another program made.
+func (s *Store) unfinished(ctx context.Context) (bool, error) {
 	var id int64
 	if err := s.db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
-		return err
+		return false, err
 	}
 	var tables, version int
 	if err := s.db.QueryRowContext(ctx, "SELECT count(*), count(*) FILTER (WHERE name = $1) FROM sqlite_master", versions).Scan(&tables, &version); err != nil {
-		return err
+		return false, err
 	}
 	switch {
-	case tables == 0: // it was not finished
-		return nil
+	case tables == 0:
+		return true, nil
 	case id != applicationID:
-		return ErrForeign
+		return false, ErrForeign
 	case version == 0:
-		return fmt.Errorf("%w: it has no schema version", ErrCorrupt)
+		return false, fmt.Errorf("%w: it has no schema version", ErrCorrupt)
 	}
-	return s.sound(ctx, "relaysweep_schema")
+	return false, s.sound(ctx, versions)
 }
 
 // sound looks whether a table is whole.
