@@ -81,6 +81,13 @@ var texts = func() *matcher {
 // classify says what a reply to a stage means. authOffered matters where a server refuses every client that has not
 // authenticated with the text of an access list (Postfix's submission service does).
 func classify(at stage, r smtp.Reply, authOffered bool) answer {
+	return make(memory).classify(at, r, authOffered)
+}
+
+// memory holds which phrases texts show. Most of a server's refusals differ in nothing but what they repeat.
+type memory map[string]uint64
+
+func (m memory) classify(at stage, r smtp.Reply, authOffered bool) answer {
 	if r.Code == 0 {
 		return temporary
 	}
@@ -97,7 +104,11 @@ func classify(at stage, r smtp.Reply, authOffered bool) answer {
 	if authOffered && generic {
 		return authNeeded
 	}
-	found := texts.in(text)
+	found, known := m[text]
+	if !known {
+		found = texts.in(text)
+		m[text] = found
+	}
 	for i, p := range phrases {
 		if p.at&at == 0 || p.codes != "" && !slices.ContainsFunc(strings.Fields(p.codes), func(c string) bool { return strings.HasPrefix(code, c) }) {
 			continue
@@ -148,8 +159,8 @@ func byCode(at stage, r smtp.Reply) answer {
 
 // rejected turns a refusal into a verdict: refused only where the server decided about relaying, unknown where it
 // decided about us or put off the decision.
-func rejected(at stage, r smtp.Reply, a *Attempt) (Verdict, string) {
-	c := classify(at, r, a.AuthOffered)
+func (m memory) rejected(at stage, r smtp.Reply, a *Attempt) (Verdict, string) {
+	c := m.classify(at, r, a.AuthOffered)
 	text := string(c) + ": " + short(r)
 	switch c {
 	case relayDenied, authNeeded, recipientBad, routeRefused:
@@ -190,8 +201,11 @@ func (a *Attempt) namesLocal() bool {
 }
 
 func short(r smtp.Reply) string {
-	s := smtp.Escape(r.String())
-	if len(s) > 120 {
+	s := r.String()
+	if len(s) > 200 { // escaped it is no shorter
+		s = s[:200]
+	}
+	if s = smtp.Escape(s); len(s) > 120 {
 		s = strings.ToValidUTF8(s[:117], "") + "…"
 	}
 	return s

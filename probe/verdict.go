@@ -51,13 +51,13 @@ const (
 )
 
 // Verdict is the verdict of one attempt, computed from its replies.
-func (a *Attempt) Verdict() Verdict { v, _ := a.judge(); return v }
+func (a *Attempt) Verdict() Verdict { v, _ := a.judge(make(memory)); return v }
 
 // Reason says in a few words why.
-func (a *Attempt) Reason() string { _, r := a.judge(); return r }
+func (a *Attempt) Reason() string { _, r := a.judge(make(memory)); return r }
 
 // judge computes verdict and reason.
-func (a *Attempt) judge() (Verdict, string) {
+func (a *Attempt) judge(m memory) (Verdict, string) {
 	switch {
 	case a.Delivered:
 		return Delivered, "the canary came home"
@@ -68,19 +68,19 @@ func (a *Attempt) judge() (Verdict, string) {
 	case a.End.Code/100 == 2:
 		return Queued, "the message was taken: " + short(a.End)
 	case a.End.Code != 0:
-		return rejected(atEnd, a.End, a)
+		return m.rejected(atEnd, a.End, a)
 	case a.Data.Code == 354:
 		return Ready, "DATA was answered 354"
 	case a.Data.Code != 0:
-		return rejected(atData, a.Data, a)
+		return m.rejected(atData, a.Data, a)
 	case a.Rcpt.Code/100 == 2:
 		return Accepted, "RCPT was accepted: " + short(a.Rcpt)
 	case a.Rcpt.Code != 0:
-		return rejected(atRcpt, a.Rcpt, a)
+		return m.rejected(atRcpt, a.Rcpt, a)
 	case a.Mail.Code/100 == 2:
 		return Unknown, "the server hung up after MAIL"
 	case a.Mail.Code != 0:
-		return rejected(atMail, a.Mail, a)
+		return m.rejected(atMail, a.Mail, a)
 	case len(a.Before) > 0:
 		if _, r := a.last(); r.Code >= 500 {
 			return Refused, "refused before MAIL: " + short(r)
@@ -90,14 +90,41 @@ func (a *Attempt) judge() (Verdict, string) {
 	return Unknown, "not tried"
 }
 
+// Proof is what an attempt proves, and why.
+type Proof struct {
+	Verdict Verdict
+	Reason  string
+}
+
+// Proofs are what the attempts of a finding prove, in their order. To read replies takes longer than all that is
+// concluded from them, so they are read once.
+type Proofs struct {
+	Each []Proof
+
+	*Finding
+	memory memory
+}
+
+// Proofs reads the replies to the finding's attempts.
+func (f *Finding) Proofs() *Proofs {
+	p := &Proofs{Each: make([]Proof, len(f.Attempts)), Finding: f, memory: make(memory)}
+	for i := range f.Attempts {
+		p.Each[i].Verdict, p.Each[i].Reason = f.Attempts[i].judge(p.memory)
+	}
+	return p
+}
+
 // Verdict is the greatest verdict of the attempts.
-func (f *Finding) Verdict() Verdict {
+func (f *Finding) Verdict() Verdict { return f.Proofs().Verdict() }
+
+// Verdict is the greatest verdict of the attempts.
+func (f *Proofs) Verdict() Verdict {
 	if len(f.Attempts) == 0 {
 		return Unknown
 	}
 	v := Refused
-	for i := range f.Attempts {
-		v = max(v, f.Attempts[i].Verdict())
+	for i := range f.Each {
+		v = max(v, f.Each[i].Verdict)
 	}
 	if v <= Unknown && f.Cut != "" {
 		return Unknown
@@ -106,11 +133,14 @@ func (f *Finding) Verdict() Verdict {
 }
 
 // Opened lists the ids of the vectors that were accepted or better, each once, in the order tried.
-func (f *Finding) Opened() []string {
+func (f *Finding) Opened() []string { return f.Proofs().Opened() }
+
+// Opened lists the ids of the vectors that were accepted or better, each once, in the order tried.
+func (f *Proofs) Opened() []string {
 	var ids []string
 	seen := make(map[string]bool)
 	for i := range f.Attempts {
-		if a := &f.Attempts[i]; a.Verdict() >= Accepted && !seen[a.Vector] {
+		if a := &f.Attempts[i]; f.Each[i].Verdict >= Accepted && !seen[a.Vector] {
 			seen[a.Vector] = true
 			ids = append(ids, a.Vector)
 		}
@@ -119,12 +149,18 @@ func (f *Finding) Opened() []string {
 }
 
 // Class computes the class, with the reason where it is not plain.
-func (f *Finding) Class() Class { c, _ := f.classify(); return c }
+func (f *Finding) Class() Class { return f.Proofs().Class() }
+
+// Class computes the class, with the reason where it is not plain.
+func (f *Proofs) Class() Class { c, _ := f.classify(); return c }
 
 // Reason says in a sentence how the verdict and class came about.
-func (f *Finding) Reason() string { _, r := f.classify(); return r }
+func (f *Finding) Reason() string { return f.Proofs().Reason() }
 
-func (f *Finding) classify() (Class, string) {
+// Reason says in a sentence how the verdict and class came about.
+func (f *Proofs) Reason() string { _, r := f.classify(); return r }
+
+func (f *Proofs) classify() (Class, string) {
 	if !f.SMTP() && len(f.Attempts) == 0 { // QMTP and QMQP are tested as well
 		return NotSMTP, f.Note
 	}
@@ -146,7 +182,7 @@ func (f *Finding) classify() (Class, string) {
 }
 
 // classifyPlain judges a server that took a foreign address as it is.
-func (f *Finding) classifyPlain(verdict Verdict) (Class, string) {
+func (f *Proofs) classifyPlain(verdict Verdict) (Class, string) {
 	switch {
 	case f.Nonsense.Positive():
 		return Sink, "it says yes even to RCPT without MAIL, as no mail server does: " + short(f.Nonsense)
@@ -165,7 +201,7 @@ func (f *Finding) classifyPlain(verdict Verdict) (Class, string) {
 }
 
 // classifyRoute judges a server that took foreign addresses as route forms only.
-func (f *Finding) classifyRoute(verdict Verdict) (Class, string) {
+func (f *Proofs) classifyRoute(verdict Verdict) (Class, string) {
 	switch {
 	case verdict == Queued && f.bounced():
 		return CatchAll, "it took the canary as a local name and sent a bounce: it accepts, then bounces (backscatter)"
@@ -183,7 +219,10 @@ func (f *Finding) classifyRoute(verdict Verdict) (Class, string) {
 }
 
 // Suspected names a class that a relay may belong to as well, as far as a scan can tell that stops before delivery.
-func (f *Finding) Suspected() Class {
+func (f *Finding) Suspected() Class { return f.Proofs().Suspected() }
+
+// Suspected names a class that a relay may belong to as well, as far as a scan can tell that stops before delivery.
+func (f *Proofs) Suspected() Class {
 	if v := f.Verdict(); v >= Accepted && v < Queued && f.best(false) >= Accepted && f.RandomLocal.Positive() && f.RandomForeign.Positive() {
 		return Sink
 	}
@@ -194,41 +233,46 @@ func (f *Finding) bounced() bool {
 	return slices.ContainsFunc(f.Attempts, func(a Attempt) bool { return a.Bounced })
 }
 
-func (f *Finding) opens(ids ...string) bool {
-	return slices.ContainsFunc(f.Attempts, func(a Attempt) bool { return slices.Contains(ids, a.Vector) && a.Verdict() >= Accepted })
+func (f *Proofs) opens(ids ...string) bool {
+	for i := range f.Attempts {
+		if f.Each[i].Verdict >= Accepted && slices.Contains(ids, f.Attempts[i].Vector) {
+			return true
+		}
+	}
+	return false
 }
 
 // best is the greatest verdict among route forms, or among all others.
-func (f *Finding) best(route bool) Verdict {
+func (f *Proofs) best(route bool) Verdict {
 	v := Refused
 	for i := range f.Attempts {
-		if a := &f.Attempts[i]; a.Route == route {
-			v = max(v, a.Verdict())
+		if f.Attempts[i].Route == route {
+			v = max(v, f.Each[i].Verdict)
 		}
 	}
 	return v
 }
 
-func (f *Finding) because(v Verdict) string {
+func (f *Proofs) because(v Verdict) string {
 	for i := range f.Attempts {
-		if a := &f.Attempts[i]; a.Verdict() == v {
-			return fmt.Sprintf("%s: %s", a.Vector, a.Reason())
+		if f.Each[i].Verdict == v {
+			return fmt.Sprintf("%s: %s", f.Attempts[i].Vector, f.Each[i].Reason)
 		}
 	}
 	return ""
 }
 
 // doubt names the reason for an unknown verdict, and how many attempts it touches.
-func (f *Finding) doubt() string {
+func (f *Proofs) doubt() string {
 	if f.Cut != "" && len(f.Attempts) == 0 {
 		return f.Cut
 	}
 	var first string
 	n := 0
 	for i := range f.Attempts {
-		if a := &f.Attempts[i]; a.Verdict() == Unknown {
+		if f.Each[i].Verdict == Unknown {
 			if n == 0 {
-				first = a.Vector + ": " + a.Reason()
+				first = f.Attempts[i].Vector + ": " + f.Each[i].Reason
 			}
 			n++
 		}
@@ -245,7 +289,10 @@ func (f *Finding) doubt() string {
 }
 
 // wantsAuth reports whether the plain attempts were refused for want of authentication and nothing was accepted.
-func (f *Finding) wantsAuth() bool {
+func (f *Proofs) wantsAuth() bool {
+	if f.Verdict() > Unknown {
+		return false
+	}
 	n, all := 0, 0
 	for i := range f.Attempts {
 		a := &f.Attempts[i]
@@ -253,9 +300,9 @@ func (f *Finding) wantsAuth() bool {
 			continue
 		}
 		all++
-		if _, r := a.last(); classify(a.stage(), r, a.AuthOffered) == authNeeded {
+		if _, r := a.last(); f.memory.classify(a.stage(), r, a.AuthOffered) == authNeeded {
 			n++
 		}
 	}
-	return n > 0 && 2*n >= all && f.Verdict() <= Unknown
+	return n > 0 && 2*n >= all
 }

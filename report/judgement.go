@@ -18,12 +18,13 @@ func Judge(f *probe.Finding) Judgement {
 }
 
 func judge(f *probe.Finding) (Judgement, []try) {
-	j := Judgement{Verdict: f.Verdict(), Class: f.Class(), Reason: f.Reason(), Vectors: f.Opened(), Suspected: f.Suspected()}
+	p := f.Proofs()
+	j := Judgement{Verdict: p.Verdict(), Class: p.Class(), Reason: p.Reason(), Vectors: p.Opened(), Suspected: p.Suspected()}
 	tries := make([]try, len(f.Attempts))
 	seen := make(map[string]bool)
 	for i := range f.Attempts {
 		a := &f.Attempts[i]
-		tries[i] = try{a.Verdict(), a.Reason()}
+		tries[i] = try{p.Each[i].Verdict, p.Each[i].Reason}
 		j.LookedUp = j.LookedUp || strings.Contains(tries[i].reason, "domain was not found")
 		if !seen[a.Vector] {
 			seen[a.Vector] = true

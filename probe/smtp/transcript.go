@@ -105,6 +105,14 @@ func (t *Transcript) behind(b []byte) {
 
 // Escape makes text safe to show: what is not printable becomes \xHH, a backslash is doubled.
 func Escape(s string) string {
+	plain := func(c byte) bool { return c >= ' ' && c <= '~' && c != '\\' }
+	clean := 0
+	for clean < len(s) && plain(s[clean]) {
+		clean++
+	}
+	if clean == len(s) {
+		return s
+	}
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])

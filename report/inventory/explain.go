@@ -35,8 +35,13 @@ func (s *Store) explain(err error) error {
 		next = "install that version, or name another inventory with --inventory"
 	case errors.Is(err, ErrForeign):
 		next = "--inventory names another file"
-	case errors.As(err, &lite) && (lite.Code()&0xff == sqliteCorrupt || lite.Code()&0xff == sqliteNotADB):
-		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+		if list := s.backups(); len(list) > 0 {
+			next += "; if it was one, the last copy is " + list[0]
+		}
+	case !s.postgres && s.damaged(err):
+		if !errors.Is(err, ErrCorrupt) {
+			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
 		next = "nothing was changed; sqlite3 " + s.file + " .recover saves what can be read"
 		if list := s.backups(); len(list) > 0 {
 			next = "nothing was changed; the last copy is " + list[0] + ": move the damaged file away and put the copy in its place"
@@ -47,6 +52,8 @@ func (s *Store) explain(err error) error {
 		next = "another process has been writing for too long"
 	case errors.As(err, &pg) && strings.HasPrefix(pg.Code, "28"), errors.As(err, &pg) && pg.Code == "3D000":
 		next = "the database must exist; ~/.pgpass or PGPASSWORD has the password"
+	case s.postgres && errors.As(err, new(*pgconn.ConnectError)):
+		next = "is PostgreSQL running there?"
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
 		next = "--inventory names another file"
 	}
@@ -55,6 +62,12 @@ func (s *Store) explain(err error) error {
 		return &explained{fmt.Sprintf("inventory %s: %s (%s)", s.name, text, next), err}
 	}
 	return &explained{fmt.Sprintf("inventory %s: %s", s.name, text), err}
+}
+
+// damaged reports whether an error of SQLite comes of a file that is not as it was written.
+func (s *Store) damaged(err error) bool {
+	var lite *sqlite.Error
+	return errors.Is(err, ErrCorrupt) || errors.Is(err, errPacked) || errors.As(err, &lite) && (lite.Code()&0xff == sqliteCorrupt || lite.Code()&0xff == sqliteNotADB)
 }
 
 // explained is an error in a line.

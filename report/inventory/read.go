@@ -386,25 +386,23 @@ const onlyListed = "only looked for, not spoken to"
 // sightRow is a row of sightQuery.
 type sightRow struct {
 	report.Sight
-	scan, endpoint int64
-	found          int64 // the scan that made the finding
-	at             time.Time
-	judged         int64
-	same, digest   []byte
+	scan, opened, endpoint int64
+	at                     time.Time
+	judged                 int64
+	same, digest           []byte
 }
 
-// sightQuery reads sightings. One that is not open comes with what was found when it was open for the last time.
-const sightQuery = `SELECT e.id, e.address, e.port, s.scan, n.name, s.at, s.state, s.sure, s.silent, s.why, s.source, s.first_seen, s.last_seen, s.checked,
-	coalesce(f.scan, 0), coalesce(f.judged, 0), f.same, f.digest, coalesce(p.lines, '')
+// sightQuery reads looks, each with the finding of the last one that found it open.
+const sightQuery = `SELECT e.id, e.address, e.port, s.scan, s.opened, n.name, s.at, s.state, s.sure, s.silent, s.why, s.source, s.first_seen, s.last_seen, s.checked,
+	coalesce(f.judged, 0), f.same, f.digest, coalesce(p.lines, '')
 	FROM endpoint e JOIN sighting s ON s.endpoint = e.id JOIN scan n ON n.id = s.scan
-	LEFT JOIN finding f ON f.endpoint = s.endpoint AND f.scan = CASE WHEN s.state = 'open' THEN s.scan ELSE
-		(SELECT o.scan FROM sighting o WHERE o.endpoint = s.endpoint AND o.vantage = s.vantage AND o.state = 'open' AND o.at <= s.at ORDER BY o.at DESC LIMIT 1) END
-	LEFT JOIN passage p ON p.scan = coalesce(f.scan, s.scan) AND p.endpoint = s.endpoint `
+	LEFT JOIN finding f ON f.scan = s.opened AND f.endpoint = s.endpoint
+	LEFT JOIN passage p ON p.scan = s.opened AND p.endpoint = s.endpoint `
 
 func (*packer) sight(rows *sql.Rows) (r sightRow, err error) {
 	var address, state, lines string
 	var port, at, sure, silent, first, last, checked int64
-	if err = rows.Scan(&r.endpoint, &address, &port, &r.scan, &r.Scan, &at, &state, &sure, &silent, &r.Why, &r.Source, &first, &last, &checked, &r.found, &r.judged, &r.same, &r.digest, &lines); err != nil {
+	if err = rows.Scan(&r.endpoint, &address, &port, &r.scan, &r.opened, &r.Scan, &at, &state, &sure, &silent, &r.Why, &r.Source, &first, &last, &checked, &r.judged, &r.same, &r.digest, &lines); err != nil {
 		return r, err
 	}
 	if r.Addr, err = endpointOf(address, port); err != nil {
@@ -452,7 +450,7 @@ func (s *Store) knownAt(ctx context.Context, pack *packer, vantage int64, site s
 
 // Between yields what was known of each endpoint at the end of one scan and of a later one from the same vantage, in no
 // order that means anything. After is nil where nobody looked in between, before is nil where nothing was known. Of two
-// findings that are the same to a person neither is read. The error ends it.
+// open ones whose findings are the same to a person neither is read. The error ends it.
 func (s *Store) Between(ctx context.Context, from, to Info, failed *error) iter.Seq2[*report.Sight, *report.Sight] {
 	return func(yield func(before, after *report.Sight) bool) {
 		err := s.between(ctx, from, to, yield)
@@ -489,10 +487,10 @@ func (s *Store) between(ctx context.Context, from, to Info, yield func(before, a
 		if err := pack.unpack(r.digest, &d); err != nil {
 			return err
 		}
-		if h := (home{r.found, r.endpoint}); homes[h] || r.judged != report.JudgementVersion {
+		if h := (home{r.opened, r.endpoint}); homes[h] || r.judged != report.JudgementVersion {
 			whole, err := s.evidence(ctx, pack, h)
 			if err == nil {
-				deliveries, err := s.deliveries(ctx, r.found)
+				deliveries, err := s.deliveries(ctx, r.opened)
 				if err != nil {
 					return err
 				}
@@ -526,7 +524,7 @@ func (s *Store) between(ctx context.Context, from, to Info, yield func(before, a
 		if before != nil && after != nil && before.scan == after.scan {
 			after = nil // nobody looked since
 		}
-		alike := before != nil && after != nil && before.State == discover.Open && after.State == discover.Open && len(before.same) > 0 && string(before.same) == string(after.same) && !homes[home{before.scan, before.endpoint}] && !homes[home{after.scan, after.endpoint}]
+		alike := before != nil && after != nil && before.State == discover.Open && after.State == discover.Open && len(before.same) > 0 && string(before.same) == string(after.same) && !homes[home{before.opened, before.endpoint}] && !homes[home{after.opened, after.endpoint}]
 		for _, r := range []*sightRow{before, after} {
 			if r != nil && !alike {
 				if err := read(r); err != nil {
@@ -582,13 +580,13 @@ func (s *Store) History(ctx context.Context, site string, a netip.AddrPort) ([]L
 	var out []Look
 	for _, row := range list {
 		if row.digest != nil {
-			h := home{row.found, row.endpoint}
+			h := home{row.opened, row.endpoint}
 			var d digest
 			if err := pack.unpack(row.digest, &d); err != nil {
 				return nil, s.explain(err)
 			}
 			if whole, err := s.evidence(ctx, pack, h); err == nil {
-				deliveries, err := s.deliveries(ctx, row.found)
+				deliveries, err := s.deliveries(ctx, row.opened)
 				if err != nil {
 					return nil, s.explain(err)
 				}

@@ -24,9 +24,9 @@ import (
 	"testing/fstest"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver pgx
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 	_ "modernc.org/sqlite" // the driver sqlite
 )
 
@@ -90,11 +90,10 @@ func Open(ctx context.Context, name string) (*Store, error) {
 		err = s.openSQLite(ctx, name)
 	}
 	if err == nil {
-		if err = s.migrate(ctx); err != nil {
-			s.Close()
-		}
+		err = s.migrate(ctx)
 	}
 	if err != nil {
+		s.Close()
 		return nil, s.explain(err)
 	}
 	return s, nil
@@ -115,10 +114,18 @@ func (s *Store) Close() error {
 // Name is where the inventory is, without a password.
 func (s *Store) Name() string { return s.name }
 
-func (s *Store) openPostgres(name string) (err error) {
-	if s.db, err = sql.Open("pgx", name); err != nil {
+func (s *Store) openPostgres(name string) error {
+	if _, err := url.Parse(name); err != nil { // which tells what it stumbled over: that may be the password
+		return errors.New("it is no URL: postgres://user@host:port/database, where what is not a letter or digit is written %XX")
+	}
+	config, err := pgx.ParseConfig(name)
+	if err != nil {
 		return err
 	}
+	if config.ConnectTimeout == 0 || config.ConnectTimeout > time.Minute {
+		config.ConnectTimeout = 15 * time.Second
+	}
+	s.db = stdlib.OpenDB(*config)
 	s.db.SetMaxOpenConns(8)
 	s.writes = s.db
 	return nil
@@ -148,14 +155,36 @@ func (s *Store) openSQLite(ctx context.Context, name string) error {
 	}
 	s.db.SetMaxOpenConns(4)
 	if !fresh {
-		return s.ours(ctx)
-	}
-	for _, pragma := range []string{"journal_mode = wal", fmt.Sprintf("application_id = %d", applicationID)} {
-		if _, err := s.writes.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
+		if fresh, err = s.unfinished(ctx); err != nil || !fresh {
 			return err
 		}
 	}
-	return nil
+	return s.settle(ctx, func() error {
+		for _, pragma := range []string{"journal_mode = wal", fmt.Sprintf("application_id = %d", applicationID)} {
+			if _, err := s.writes.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// settle tries something again while another process that opens the same file is in the way: the change to a
+// write-ahead log and that of a schema are not waited for by SQLite.
+func (s *Store) settle(ctx context.Context, do func() error) error {
+	for begun, wait := time.Now(), 5*time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
+		err := do()
+		if err == nil || s.postgres || !passing(err) || time.Since(begun) > s.patience {
+			return err
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return err
+		}
+	}
 }
 
 // touch makes the file, for us alone, if there is none. fresh: it is empty, so nothing is in it that could be foreign.
@@ -177,21 +206,35 @@ func touch(name string) (fresh bool, err error) {
 	return false, nil
 }
 
-// ours refuses a database that another program made.
-func (s *Store) ours(ctx context.Context) error {
+// unfinished reports whether nothing is in a database yet: who made it was killed. It refuses what another program made.
+func (s *Store) unfinished(ctx context.Context) (bool, error) {
 	var id int64
 	if err := s.db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+		return false, err
+	}
+	var tables, version int
+	if err := s.db.QueryRowContext(ctx, "SELECT count(*), count(*) FILTER (WHERE name = $1) FROM sqlite_master", versions).Scan(&tables, &version); err != nil {
+		return false, err
+	}
+	switch {
+	case tables == 0:
+		return true, nil
+	case id != applicationID:
+		return false, ErrForeign
+	case version == 0:
+		return false, fmt.Errorf("%w: it has no schema version", ErrCorrupt)
+	}
+	return false, s.sound(ctx, versions)
+}
+
+// sound looks whether a table is whole.
+func (s *Store) sound(ctx context.Context, table string) error {
+	var said string
+	if err := s.db.QueryRowContext(ctx, "PRAGMA integrity_check("+table+")").Scan(&said); err != nil {
 		return err
 	}
-	if id == applicationID {
-		return nil
-	}
-	var tables int
-	if err := s.db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables); err != nil {
-		return err
-	}
-	if tables > 0 {
-		return ErrForeign
+	if said != "ok" {
+		return fmt.Errorf("%w: %s", ErrCorrupt, said)
 	}
 	return nil
 }
@@ -227,16 +270,38 @@ func migrateWith(ctx context.Context, s *Store, files fs.FS) error {
 	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{goose.WithTableName(versions), goose.WithDisableGlobalRegistry(true)}
 	if s.postgres {
 		dialect = goose.DialectPostgres
-		locker, err := lock.NewPostgresSessionLocker() // two processes may begin at once
+		unlock, err := s.alone(ctx)
 		if err != nil {
 			return err
 		}
-		options = append(options, goose.WithSessionLocker(locker))
+		defer unlock()
 	}
 	p, err := goose.NewProvider(dialect, s.writes, files, options...)
 	if err != nil {
 		return err
 	}
+	return s.settle(ctx, func() error { return s.up(ctx, p) })
+}
+
+// alone waits until no other process is at the schema of a PostgreSQL database.
+func (s *Store) alone(ctx context.Context) (unlock func(), err error) {
+	const key = "7813598131"
+	c, err := s.db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.ExecContext(ctx, "SELECT pg_advisory_lock("+key+")"); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return func() {
+		// Where this fails the connection is lost, and the lock with it.
+		c.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock("+key+")")
+		c.Close()
+	}, nil
+}
+
+func (s *Store) up(ctx context.Context, p *goose.Provider) error {
 	now, newest, err := p.GetVersions(ctx)
 	if err != nil {
 		return err
@@ -247,7 +312,7 @@ func migrateWith(ctx context.Context, s *Store, files fs.FS) error {
 	case now == newest:
 		return nil
 	case now > 0 && !s.postgres:
-		if err := s.backup(ctx, fmt.Sprintf("%s.schema-%d-%s.bak", s.file, now, time.Now().UTC().Format("20060102T150405Z"))); err != nil {
+		if err := s.backup(ctx, fmt.Sprintf("%s.schema-%d-%s.bak", s.file, now, time.Now().UTC().Format("20060102T150405.000Z"))); err != nil {
 			return fmt.Errorf("no copy could be made before the schema is changed: %w", err)
 		}
 	}
@@ -260,10 +325,25 @@ func migrateWith(ctx context.Context, s *Store, files fs.FS) error {
 	return err
 }
 
-// backup writes a copy of the database.
-func (s *Store) backup(ctx context.Context, to string) error {
-	_, err := s.writes.ExecContext(ctx, "VACUUM INTO $1", to)
-	return err
+// backup writes a copy of the database, for us alone. It has its name only when it is whole.
+func (s *Store) backup(ctx context.Context, to string) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(to), filepath.Base(to)+".part-") // that VACUUM may write to, as it is empty
+	if err != nil {
+		return err
+	}
+	defer func() {
+		f.Close()
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err := s.writes.ExecContext(ctx, "VACUUM INTO $1", f.Name()); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), to)
 }
 
 // backups lists the copies beside the file, the newest first.

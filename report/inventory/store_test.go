@@ -4,12 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,86 +19,10 @@ import (
 func databases(t *testing.T, test func(t *testing.T, name string)) {
 	t.Helper()
 	t.Run("SQLite", func(t *testing.T) { test(t, filepath.Join(t.TempDir(), "inventory.db")) })
-	t.Run("PostgreSQL", func(t *testing.T) { test(t, newPostgres(t).fresh(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, server(t).fresh(t)) })
 }
 
-// postgres is a server of our own on a Unix socket.
-type postgres struct {
-	bin, dir string
-	uid, gid int
-	t        *testing.T
-}
-
-func newPostgres(t *testing.T) *postgres {
-	t.Helper()
-	list, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if len(list) == 0 {
-		t.Skip("needs PostgreSQL: apt-get install postgresql")
-	}
-	p := &postgres{bin: filepath.Dir(list[len(list)-1]), uid: os.Getuid(), gid: os.Getgid(), t: t}
-	if p.uid == 0 { // it refuses to run as root
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			t.Skip("needs the user postgres: apt-get install postgresql")
-		}
-		p.uid, _ = strconv.Atoi(u.Uid)
-		p.gid, _ = strconv.Atoi(u.Gid)
-	}
-	var err error
-	if p.dir, err = os.MkdirTemp("", "relaysweep-pg-"); err != nil { // t.TempDir is too long for a socket
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(p.dir) })
-	if err := os.Chown(p.dir, p.uid, p.gid); err != nil {
-		t.Fatal(err)
-	}
-	p.run("initdb", "-D", filepath.Join(p.dir, "data"), "-A", "trust", "-U", "relaysweep", "--no-sync")
-	p.start()
-	t.Cleanup(func() { p.command("pg_ctl", "-D", filepath.Join(p.dir, "data"), "-m", "immediate", "-w", "stop").Run() })
-	return p
-}
-
-func (p *postgres) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(p.bin, name), args...)
-	cmd.Dir = p.dir
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "HOME=" + p.dir}
-	if os.Getuid() == 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(p.uid), Gid: uint32(p.gid)}}
-	}
-	return cmd
-}
-
-func (p *postgres) run(name string, args ...string) {
-	p.t.Helper()
-	out, err := os.Create(filepath.Join(p.dir, name+".out"))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer out.Close()
-	cmd := p.command(name, args...)
-	cmd.Stdout, cmd.Stderr = out, out // a pipe would stay open in the server
-	if err := cmd.Run(); err != nil {
-		b, _ := os.ReadFile(out.Name())
-		p.t.Fatalf("%s: %v\n%s", name, err, b)
-	}
-}
-
-func (p *postgres) start() {
-	p.t.Helper()
-	p.run("pg_ctl", "-D", filepath.Join(p.dir, "data"), "-l", filepath.Join(p.dir, "log"), "-w", "-o", "-k "+p.dir+" -h '' -c fsync=off", "start")
-}
-
-func (p *postgres) stop(mode string) {
-	p.t.Helper()
-	p.run("pg_ctl", "-D", filepath.Join(p.dir, "data"), "-m", mode, "-w", "stop")
-}
-
-func (p *postgres) url() string { return "postgres:///postgres?user=relaysweep&host=" + p.dir }
-
-// fresh is the name of an inventory that is empty.
-func (p *postgres) fresh(t *testing.T) string { return p.url() }
-
-func open(t *testing.T, name string) *Store {
+func open(t testing.TB, name string) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), name)
 	if err != nil {

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -30,12 +31,15 @@ type Scan struct {
 	store   *Store
 	id      int64
 	vantage int64
+	started int64
 	site    string
 	name    string
 	pack    *packer
 	queue   chan job
 	done    chan struct{}
-	once    sync.Once
+
+	mu     sync.RWMutex // held for writing to close the queue
+	closed bool
 }
 
 // job is what the writer is asked to do. Its answer comes when it is committed.
@@ -44,7 +48,8 @@ type job struct {
 	answer chan error
 }
 
-// Begin begins a scan, or goes on with the one of that name.
+// Begin begins a scan, or goes on with the one of that name. What is added is stored even after ctx is cancelled, as a
+// scan that is interrupted has findings under way; only, a database that is away is not waited for any more.
 func (s *Store) Begin(ctx context.Context, about report.Scan, site, kind string) (*Scan, error) {
 	pack, err := newPacker()
 	if err != nil {
@@ -55,7 +60,7 @@ func (s *Store) Begin(ctx context.Context, about report.Scan, site, kind string)
 		return nil, err
 	}
 	w := &Scan{store: s, site: site, name: about.ID, pack: pack, queue: make(chan job, queued), done: make(chan struct{})}
-	err = s.commit(ctx, func(tx *writing) error {
+	err = s.once(ctx, func(tx *writing) error {
 		var err error
 		if w.vantage, err = tx.id("SELECT id FROM vantage WHERE site = $1 AND name = $2", "INSERT INTO vantage (site, name) VALUES ($1, $2) ON CONFLICT DO NOTHING", site, about.Vantage); err != nil {
 			return err
@@ -63,7 +68,14 @@ func (s *Store) Begin(ctx context.Context, about report.Scan, site, kind string)
 		if err := tx.exec("INSERT INTO scan (name, vantage, kind, started, about) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING", about.ID, w.vantage, kind, about.Started.UnixMilli(), body); err != nil {
 			return err
 		}
-		return tx.row("SELECT id FROM scan WHERE name = $1", about.ID).Scan(&w.id)
+		var vantage int64
+		if err := tx.row("SELECT id, vantage, started FROM scan WHERE name = $1", about.ID).Scan(&w.id, &vantage, &w.started); err != nil {
+			return err
+		}
+		if vantage != w.vantage {
+			return fmt.Errorf("scan %s was begun at another vantage than %s", about.ID, about.Vantage)
+		}
+		return nil
 	})
 	if err != nil {
 		pack.close()
@@ -83,6 +95,7 @@ const (
 // serve commits what is queued.
 func (w *Scan) serve(ctx context.Context) {
 	defer close(w.done)
+	var away time.Time // since when the database is away
 	for j := range w.queue {
 		jobs := []job{j}
 	more:
@@ -97,34 +110,47 @@ func (w *Scan) serve(ctx context.Context) {
 				break more
 			}
 		}
-		err := w.store.commit(ctx, func(tx *writing) error {
+		err := w.store.commit(ctx, &away, jobs...)
+		if err == nil || len(jobs) == 1 || errors.Is(err, errAway) {
 			for _, j := range jobs {
-				if err := j.write(tx); err != nil {
-					return err
-				}
+				j.answer <- err
 			}
-			return nil
-		})
-		for _, j := range jobs {
-			j.answer <- err
+			continue
+		}
+		for _, j := range jobs { // one that cannot be stored takes none with it
+			j.answer <- w.store.commit(ctx, &away, j)
 		}
 	}
 }
 
+var errClosed = errors.New("the scan's writer is closed")
+
 // do has the writer do something, and waits until it is committed.
 func (w *Scan) do(write func(*writing) error) error {
 	j := job{write, make(chan error, 1)}
+	w.mu.RLock()
+	if w.closed {
+		w.mu.RUnlock()
+		return w.store.explain(errClosed)
+	}
 	w.queue <- j
+	w.mu.RUnlock()
 	return w.store.explain(<-j.answer)
 }
 
-// Close waits until all is written. Nothing may be added after it.
+// Close waits until all is written. What is added after it is refused.
 func (w *Scan) Close() error {
-	w.once.Do(func() {
+	w.mu.Lock()
+	first := !w.closed
+	if first {
+		w.closed = true
 		close(w.queue)
-		<-w.done
+	}
+	w.mu.Unlock()
+	<-w.done
+	if first {
 		w.pack.close()
-	})
+	}
 	return nil
 }
 
@@ -215,33 +241,141 @@ type look struct {
 	source string
 }
 
-// sight stores what this scan saw of an endpoint, with what was known of it before.
+// life is what a vantage knows of an endpoint by its looks so far.
+type life struct {
+	first, last, checked, silent int64
+	opened                       int64 // the scan that found it open for the last time
+}
+
+// next is what is known after one more look.
+func (l life) next(scan int64, look look, at int64) life {
+	switch {
+	case look.state == discover.Open:
+		if l.first == 0 {
+			l.first = at
+		}
+		l.last, l.checked, l.silent, l.opened = at, at, 0, scan
+	case look.sure:
+		l.checked = at
+		if l.silent++; look.state != discover.Filtered && look.state != discover.Unreachable {
+			l.silent = 0
+		}
+	}
+	return l
+}
+
+// sight stores what this scan saw of an endpoint, with what is known by then.
 func (w *Scan) sight(tx *writing, endpoint int64, l look, at time.Time) error {
 	ms := at.UnixMilli()
-	var before struct{ first, last, checked, silent int64 }
-	err := tx.row("SELECT first_seen, last_seen, checked, silent FROM sighting WHERE endpoint = $1 AND vantage = $2 AND scan <> $3 ORDER BY at DESC LIMIT 1", endpoint, w.vantage, w.id).
-		Scan(&before.first, &before.last, &before.checked, &before.silent)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	var newest struct{ scan, at int64 }
+	var ours bool
+	var before life
+	err := tx.row(`SELECT scan, at, EXISTS (SELECT 1 FROM sighting o WHERE o.scan = $3 AND o.endpoint = $1), first_seen, last_seen, checked, silent, opened
+		FROM sighting WHERE endpoint = $1 AND vantage = $2 ORDER BY at DESC, scan DESC LIMIT 1`, endpoint, w.vantage, w.id).
+		Scan(&newest.scan, &newest.at, &ours, &before.first, &before.last, &before.checked, &before.silent, &before.opened)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return w.look(tx, endpoint, l, ms, life{}.next(w.id, l, ms))
+	case err != nil:
+		return err
+	case !ours && (newest.at < ms || newest.at == ms && newest.scan < w.id):
+		return w.look(tx, endpoint, l, ms, before.next(w.id, l, ms))
+	}
+	return w.between(tx, endpoint, l, ms)
+}
+
+func (w *Scan) look(tx *writing, endpoint int64, l look, at int64, now life) error {
+	return tx.exec(`INSERT INTO sighting (scan, endpoint, vantage, at, state, sure, silent, why, source, first_seen, last_seen, checked, opened)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+		ON CONFLICT (scan, endpoint) DO UPDATE SET at = excluded.at, state = excluded.state, sure = excluded.sure, silent = excluded.silent, why = excluded.why,
+		source = excluded.source, first_seen = excluded.first_seen, last_seen = excluded.last_seen, checked = excluded.checked, opened = excluded.opened`,
+		w.id, endpoint, w.vantage, at, l.state.String(), number(l.sure), now.silent, text(l.why), text(l.source), now.first, now.last, now.checked, now.opened)
+}
+
+// between stores a look that is not the last one: another scan has looked since, or this one did before. What is known
+// by the later looks is reckoned again. What is known of looks that were pruned, or replaced by this one, stays.
+func (w *Scan) between(tx *writing, endpoint int64, l look, at int64) error {
+	rows, err := tx.query("SELECT scan, at, state, sure, first_seen, last_seen, checked, silent, opened FROM sighting WHERE endpoint = $1 AND vantage = $2", endpoint, w.vantage)
+	if err != nil {
 		return err
 	}
-	now := before
-	switch {
-	case l.state == discover.Open:
-		if now.first == 0 {
-			now.first = ms
+	defer rows.Close()
+	ours := row{scan: w.id}
+	var chain []row
+	for rows.Next() {
+		var r row
+		var state string
+		var sure int64
+		if err := rows.Scan(&r.scan, &r.at, &state, &sure, &r.life.first, &r.life.last, &r.life.checked, &r.life.silent, &r.life.opened); err != nil {
+			return err
 		}
-		now.last, now.checked, now.silent = ms, ms, 0
-	case l.sure:
-		now.checked = ms
-		if now.silent++; l.state != discover.Filtered && l.state != discover.Unreachable {
-			now.silent = 0
+		if err := r.look.state.UnmarshalText([]byte(state)); err != nil {
+			return fmt.Errorf("%w: %w", errPacked, err)
+		}
+		r.look.sure = sure != 0
+		chain = append(chain, r)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	rows.Close()
+	inTime := func(a, b row) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.scan, b.scan)) }
+	slices.SortFunc(chain, inTime)
+	var now life
+	var first int64 // of all that is known
+	for i := range chain {
+		r := &chain[i]
+		if r.life.first != 0 && (first == 0 || r.life.first < first) {
+			first = r.life.first
+		}
+		r.silences = r.life.silent - now.next(r.scan, r.look, r.at).silent
+		now = r.life
+	}
+	if i := slices.IndexFunc(chain, func(r row) bool { return r.scan == w.id }); i >= 0 {
+		ours = chain[i]
+		if chain = slices.Delete(chain, i, i+1); i < len(chain) && chain[i].life.silent > 0 && ours.life.silent > 0 {
+			chain[i].silences += ours.silences
 		}
 	}
-	return tx.exec(`INSERT INTO sighting (scan, endpoint, vantage, at, state, sure, silent, why, source, first_seen, last_seen, checked)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-		ON CONFLICT (scan, endpoint) DO UPDATE SET at = excluded.at, state = excluded.state, sure = excluded.sure, silent = excluded.silent, why = excluded.why,
-		source = excluded.source, first_seen = excluded.first_seen, last_seen = excluded.last_seen, checked = excluded.checked`,
-		w.id, endpoint, w.vantage, ms, l.state.String(), number(l.sure), now.silent, text(l.why), text(l.source), now.first, now.last, now.checked)
+	ours.look, ours.at, ours.silences = l, at, 0
+	chain = append(chain, ours)
+	slices.SortFunc(chain, inTime)
+	now = life{}
+	for _, r := range chain {
+		was := r.life
+		now = now.next(r.scan, r.look, r.at)
+		now.silent = max(0, now.silent+r.silences)
+		if first != 0 && first <= r.at && (now.first == 0 || first < now.first) {
+			now.first = first
+		}
+		if was.last <= r.at {
+			now.last = max(now.last, was.last)
+		}
+		if was.checked <= r.at {
+			now.checked = max(now.checked, was.checked)
+		}
+		if now.opened == 0 {
+			now.opened = was.opened
+		}
+		switch {
+		case r.scan == w.id:
+			err = w.look(tx, endpoint, l, at, now)
+		case now != was:
+			err = tx.exec("UPDATE sighting SET first_seen = $1, last_seen = $2, checked = $3, silent = $4, opened = $5 WHERE scan = $6 AND endpoint = $7", now.first, now.last, now.checked, now.silent, now.opened, r.scan, endpoint)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row is a look that is stored.
+type row struct {
+	scan, at int64
+	look     look
+	life     life
+	silences int64 // beyond what the look before it leads to: those of looks between them that were pruned
 }
 
 func number(b bool) int64 {
@@ -258,7 +392,7 @@ func (w *Scan) Deliver(d probe.Delivery) error {
 
 // Deliver stores a canary that came home when no scan is under way.
 func (s *Store) Deliver(ctx context.Context, d probe.Delivery) error {
-	return s.explain(s.commit(ctx, func(tx *writing) error { return tx.deliver(d) }))
+	return s.explain(s.once(ctx, func(tx *writing) error { return tx.deliver(d) }))
 }
 
 func (tx *writing) deliver(d probe.Delivery) error {
@@ -323,7 +457,7 @@ type ending struct {
 
 // End stores how the scan ended, and what it saw of the endpoints that were known before and are not open now: what it
 // did not look at is said so, and is never gone. A scan that is resumed ends again.
-func (w *Scan) End(ctx context.Context, end End) error {
+func (w *Scan) End(_ context.Context, end End) error {
 	body, err := w.pack.pack(ending{end.About, end.Mentions})
 	if err != nil {
 		return err
@@ -332,11 +466,11 @@ func (w *Scan) End(ctx context.Context, end End) error {
 	if at.IsZero() {
 		at = time.Now()
 	}
-	known, err := w.known(ctx)
-	if err != nil {
-		return w.store.explain(err)
-	}
 	return w.do(func(tx *writing) error {
+		known, err := w.known(tx)
+		if err != nil {
+			return err
+		}
 		if err := tx.exec("INSERT INTO scan_end (scan, ended, complete, about) VALUES ($1, $2, $3, $4) ON CONFLICT (scan, ended) DO UPDATE SET complete = excluded.complete, about = excluded.about", w.id, at.UnixMilli(), number(end.About.Complete), body); err != nil {
 			return err
 		}
@@ -435,12 +569,13 @@ type knownEndpoint struct {
 	source   string
 }
 
-// known lists the endpoints that this vantage ever saw open, but for those that this scan found open.
-func (w *Scan) known(ctx context.Context) (map[netip.AddrPort]knownEndpoint, error) {
-	rows, err := w.store.db.QueryContext(ctx, `SELECT e.id, e.address, e.port, coalesce((SELECT o.source FROM sighting o WHERE o.endpoint = e.id AND o.vantage = $1 AND o.state = 'open' ORDER BY o.at DESC LIMIT 1), '')
+// known lists the endpoints that this vantage ever saw open, but for those that this scan found open, and those that
+// another one found open while this one was under way: whose look was the later one nobody can tell.
+func (w *Scan) known(tx *writing) (map[netip.AddrPort]knownEndpoint, error) {
+	rows, err := tx.query(`SELECT e.id, e.address, e.port, coalesce((SELECT o.source FROM sighting o WHERE o.endpoint = e.id AND o.vantage = $1 AND o.state = 'open' ORDER BY o.at DESC LIMIT 1), '')
 		FROM endpoint e WHERE e.site = $2
 		AND EXISTS (SELECT 1 FROM sighting s WHERE s.endpoint = e.id AND s.vantage = $1)
-		AND NOT EXISTS (SELECT 1 FROM sighting n WHERE n.scan = $3 AND n.endpoint = e.id AND n.state = 'open')`, w.vantage, w.site, w.id)
+		AND NOT EXISTS (SELECT 1 FROM sighting n WHERE n.endpoint = e.id AND n.vantage = $1 AND n.state = 'open' AND (n.scan = $3 OR n.at >= $4))`, w.vantage, w.site, w.id, w.started)
 	if err != nil {
 		return nil, err
 	}
@@ -497,6 +632,14 @@ func (tx *writing) exec(query string, args ...any) error {
 	return err
 }
 
+func (tx *writing) query(query string, args ...any) (*sql.Rows, error) {
+	p, err := tx.prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	return p.QueryContext(tx.ctx, args...)
+}
+
 // row is one row; a query that cannot be prepared says so when it is read.
 func (tx *writing) row(query string, args ...any) *sql.Row {
 	p, err := tx.prepare(query)
@@ -521,33 +664,58 @@ func (tx *writing) endpoint(site string, a netip.AddrPort) (int64, error) {
 	return tx.id("SELECT id FROM endpoint WHERE site = $1 AND address = $2 AND port = $3", "INSERT INTO endpoint (site, address, port) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", site, a.Addr().String(), int64(a.Port()))
 }
 
-// commit runs a transaction. It is tried again while the database is away, until the patience ends.
-func (s *Store) commit(ctx context.Context, write func(*writing) error) error {
-	deadline := time.Now().Add(s.patience)
+var errAway = errors.New("the database was away")
+
+// commit runs a transaction. It is tried again while the database is away, until the patience ends, which begins when
+// it was found to be away.
+func (s *Store) commit(ctx context.Context, away *time.Time, jobs ...job) error {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		err := s.try(ctx, write)
+		err := s.try(context.WithoutCancel(ctx), jobs)
 		if !passing(err) {
+			*away = time.Time{}
 			return err
 		}
-		if time.Now().Add(wait).After(deadline) {
-			return fmt.Errorf("the database was away for %s: %w", s.patience, err)
+		if away.IsZero() {
+			*away = time.Now()
+		}
+		if time.Since(*away)+wait > s.patience {
+			return fmt.Errorf("%w for %s: %w", errAway, time.Since(*away).Round(time.Second), err)
 		}
 		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return errors.Join(err, ctx.Err())
+			return fmt.Errorf("%w, and was not waited for: %w", errAway, err)
 		}
 	}
 }
 
-func (s *Store) try(ctx context.Context, write func(*writing) error) error {
+// once runs one transaction outside a scan.
+func (s *Store) once(ctx context.Context, write func(*writing) error) error {
+	var away time.Time
+	return s.commit(ctx, &away, job{write: write})
+}
+
+// oneWriter lets one process write at a time to PostgreSQL, as SQLite does: what was known of an endpoint before is read
+// and added to in one step. The wait for it is bounded, so that a process that was stopped is told of.
+const oneWriter = "SELECT set_config('lock_timeout', '60s', true), pg_advisory_xact_lock(7813598132)"
+
+func (s *Store) try(ctx context.Context, jobs []job) error {
 	tx, err := s.writes.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	if err := write(&writing{ctx, tx, make(map[string]*sql.Stmt)}); err != nil {
+	if s.postgres {
+		_, err = tx.ExecContext(ctx, oneWriter)
+	}
+	w := &writing{ctx, tx, make(map[string]*sql.Stmt)}
+	for _, j := range jobs {
+		if err == nil {
+			err = j.write(w)
+		}
+	}
+	if err != nil {
 		tx.Rollback()
 		return err
 	}

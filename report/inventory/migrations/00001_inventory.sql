@@ -64,6 +64,7 @@ CREATE TABLE sighting (
 	first_seen BIGINT NOT NULL, -- open for the first time, as was known then; 0: never
 	last_seen  BIGINT NOT NULL, -- open for the last time
 	checked    BIGINT NOT NULL, -- looked at for the last time
+	opened     BIGINT NOT NULL, -- the scan that found it open for the last time; 0: none
 	PRIMARY KEY (scan, endpoint)
 );
 CREATE INDEX sighting_life ON sighting (endpoint, vantage, at);
