@@ -100,7 +100,7 @@ type scanning struct {
 	plan      *discover.Plan
 	devices   []firewall.Device // whose rules were read
 	approvals []report.Approval
-	secret    []byte // of the webhook
+	secret    []byte         // of the webhook
 	assets    []report.Asset // of the address plans; nil: there are none
 	// fromNetBox are those of them that NetBox gave now, by its URL.
 	fromNetBox map[string][]report.Asset
