@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -157,19 +158,28 @@ func (c *Change) differences(l Lang) []string {
 	return out
 }
 
+// signed puts a sign before each member of a list, and counts those that are too many to read.
+func signed(sign, list string) string {
+	if list == "" {
+		return ""
+	}
+	const shown = 8
+	all := strings.Split(list, ", ")
+	rest := ""
+	if len(all) > shown+1 {
+		rest = fmt.Sprintf(" %s%d…", sign, len(all)-shown)
+		all = all[:shown]
+	}
+	return sign + strings.Join(all, " "+sign) + rest
+}
+
 // says tells a difference.
 func (d *Difference) says(l Lang) string {
 	field := fieldWords[d.Field].in(l)
 	before, after := shorten(raw(d.Before), 400), shorten(raw(d.After), 400)
 	switch d.Field {
 	case "capabilities", "vectors", "rule":
-		if after != "" {
-			after = "+" + strings.ReplaceAll(after, ", ", " +")
-		}
-		if before != "" {
-			before = "-" + strings.ReplaceAll(before, ", ", " -")
-		}
-		return field + " " + joinNonEmpty(" ", after, before)
+		return field + " " + joinNonEmpty(" ", signed("+", after), signed("-", before))
 	}
 	told := func(s string) bool {
 		return s != "" && s != probe.Unknown.String() && s != string(probe.Undetermined)

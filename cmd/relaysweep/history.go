@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -17,7 +16,7 @@ import (
 
 func (p *program) historyCommand() *cli.Command {
 	return &cli.Command{
-		Name: "history", Usage: "every look of the stored scans at an endpoint, and what changed; nothing is sent to anyone", ArgsUsage: "ADDRESS[:PORT]",
+		Name: "history", Usage: "the stored scans; or every look of them at an endpoint, and what changed; nothing is sent to anyone", ArgsUsage: "[ADDRESS[:PORT]]",
 		Description: "An address alone: all its ports that were open once.",
 		Flags:       storyFlags(),
 		Action:      p.history,
@@ -31,6 +30,9 @@ func (p *program) history(ctx context.Context, c *cli.Command) error {
 	out, err := newOutputs(c)
 	if err != nil {
 		return usage(err)
+	}
+	if !c.Args().Present() {
+		return p.scans(ctx, c, out)
 	}
 	subject := c.Args().First()
 	a, err := endpointOrAddress(subject)
@@ -71,9 +73,6 @@ func (p *program) history(ctx context.Context, c *cli.Command) error {
 
 // endpointOrAddress reads an endpoint, or an address with port 0.
 func endpointOrAddress(text string) (netip.AddrPort, error) {
-	if text == "" {
-		return netip.AddrPort{}, errors.New("ADDRESS:PORT is missing: whose history?")
-	}
 	if a, err := netip.ParseAddrPort(text); err == nil && a.Port() > 0 {
 		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil
 	}
