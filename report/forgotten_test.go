@@ -52,6 +52,7 @@ func registers(in *Input) {
 func registered() *Report {
 	in := Input{Scan: scan(), Findings: findings(), Coverage: coverage(), Deliveries: deliveries()}
 	registers(&in)
+	in.Scan.Site = "kyoto"
 	return New(in)
 }
 

@@ -160,6 +160,7 @@ type scanObject struct {
 	Version      string        `json:"version"`
 	Organisation string        `json:"organisation"`
 	Contact      string        `json:"contact"`
+	Site         string        `json:"site,omitempty"` // of the network, where several use the same private addresses
 	Zone         string        `json:"zone"`
 	Inside       bool          `json:"inside"`
 	StopAt       probe.Verdict `json:"stop_at"`
@@ -176,7 +177,7 @@ func (j *jsonl) scan() scanObject {
 		head:  j.head("scan", s.Vantage, s.Started),
 		Scope: texts(s.Scope), Excluded: texts(s.Excluded), Ports: append([]uint16{}, s.Ports...), Engine: s.Engine,
 		Rate: rateObject{s.Rate.Total, s.Rate.PerNet, s.Rate.PerHost}, Seed: s.Seed, Version: s.Version,
-		Organisation: s.Organisation, Contact: s.Contact, Zone: s.Zone, Inside: s.Inside, StopAt: s.stopAt(), CanaryDomain: s.CanaryDomain,
+		Organisation: s.Organisation, Contact: s.Contact, Site: valid(s.Site), Zone: s.Zone, Inside: s.Inside, StopAt: s.stopAt(), CanaryDomain: s.CanaryDomain,
 		Started: timestamp(s.Started), Ended: timestamp(s.Ended), LeftOpen: all(j.r.Open), Notes: all(s.Notes),
 	}
 }

@@ -16,11 +16,13 @@ import (
 // Figures are what a scan comes to in numbers. None of them names an endpoint: there are as many for one server as for a
 // thousand.
 type Figures struct {
-	Site     string // empty: there is one only
-	Scan     Scan
-	Found    map[Found]int
-	Coverage Tally
-	Rules    *Reconciliation // without its lists; nil: no rules were read
+	Scan       Scan
+	Found      map[Found]int
+	Coverage   Tally
+	Rules      *Reconciliation       // without its lists; nil: no rules were read
+	Changes    map[ChangeKind]int    // since the scan before; nil: not known
+	Violations map[ApprovalState]int // nil: no approvals were read
+	Naming     *Naming               // nil: nobody was asked who names the servers
 }
 
 // Found is a kind of finding.
@@ -38,6 +40,16 @@ func FiguresOf(r *Report) Figures {
 		e := &r.Entries[i]
 		out.Found[Found{e.Finding.Vantage, e.Class, e.Verdict, e.Severity}]++
 	}
+	if r.Changes != nil {
+		out.Changes = r.Changes.count()
+	}
+	if r.Approvals != nil {
+		out.Violations = make(map[ApprovalState]int)
+		for i := range r.Violations {
+			out.Violations[r.Violations[i].Kind]++
+		}
+	}
+	out.Naming = r.Naming
 	if c := r.Rules; c != nil {
 		out.Rules = &Reconciliation{Explained: c.Explained, Possibly: c.Possibly, Unexplained: c.Unexplained, Unread: c.Unread, Intended: c.Intended, Answered: c.Answered, Stale: c.Stale, NotKnown: c.NotKnown}
 	}
@@ -86,6 +98,9 @@ func gather(list []Figures) prometheus.Gatherer {
 	proven := gauge("proven_relays", "Endpoints whose canary came home.")
 	targets := gauge("targets", "Addresses and ports by what they showed; silence (filtered) is not closed.", "state")
 	rules := gauge("rule_targets", "Addresses and ports by what the firewall rules say beside what the scan saw.", "state")
+	changes := gauge("changes", "Endpoints by what became of them since the scan before; what nobody could look at is not-rechecked.", "kind")
+	violations := gauge("approval_violations", "What stands against the approvals.", "kind")
+	forgotten := gauge("forgotten_listeners", "Mail listeners that nothing names that was asked.")
 	complete := gauge("scan_complete", "Whether everything in scope was looked at.")
 	exit := gauge("scan_exit_code", "Exit code of the scan: 3 is incomplete.")
 	missed := gauge("scan_expected_missed_openings", "Openings that lost every packet, as the loss that was seen lets expect.")
@@ -95,7 +110,7 @@ func gather(list []Figures) prometheus.Gatherer {
 	info := gauge("scan_info", "What scanned.", "engine", "version")
 
 	for _, f := range list {
-		s, site, vantage := &f.Scan, plain(f.Site), plain(f.Scan.Vantage)
+		s, site, vantage := &f.Scan, plain(f.Scan.Site), plain(f.Scan.Vantage)
 		for _, g := range []*prometheus.GaugeVec{exposed, may, proven} {
 			g.WithLabelValues(site, vantage) // none is a figure as well
 		}
@@ -119,6 +134,19 @@ func gather(list []Figures) prometheus.Gatherer {
 			} {
 				rules.WithLabelValues(site, vantage, state).Set(float64(n))
 			}
+		}
+		if f.Changes != nil {
+			for _, k := range kindOrder {
+				changes.WithLabelValues(site, vantage, string(k)).Set(float64(f.Changes[k]))
+			}
+		}
+		if f.Violations != nil {
+			for _, k := range []ApprovalState{IsUnapproved, IsExpired, IsSoon, IsUnused, IsExceeded} {
+				violations.WithLabelValues(site, vantage, string(k)).Set(float64(f.Violations[k]))
+			}
+		}
+		if f.Naming != nil {
+			forgotten.WithLabelValues(site, vantage).Set(float64(f.Naming.Forgotten))
 		}
 		complete.WithLabelValues(site, vantage).Set(one(s.Complete))
 		exit.WithLabelValues(site, vantage).Set(float64(s.Exit))

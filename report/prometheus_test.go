@@ -128,7 +128,7 @@ func TestMetricsAreServed(t *testing.T) {
 	relays := finding("10.20.0.25:25", "Exim", "Exim", "4.99", "mx", attempt("S1", "", ok, taken))
 	relays.Vantage = ""
 	there := FiguresOf(full())
-	there.Site = "kyoto"
+	there.Scan.Site = "kyoto"
 	figures, fault := []Figures{FiguresOf(full()), there, FiguresOf(New(Input{Scan: earlier})), FiguresOf(New(Input{Scan: inside, Findings: []probe.Finding{relays}}))}, error(nil)
 	h := Metrics(func(context.Context) ([]Figures, error) { return figures, fault })
 	get := func() *http.Response {
@@ -157,5 +157,33 @@ func TestMetricsAreServed(t *testing.T) {
 	res = get()
 	if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusInternalServerError || strings.Contains(string(body), "secret") {
 		t.Errorf("got %s: %q, %v", res.Status, body, err)
+	}
+}
+
+// What changed, what stands against the approvals and what nobody names are figures too, where they are known.
+func TestFiguresOfTheInventory(t *testing.T) {
+	out := render(t, WritePrometheus, withPast())
+	for _, line := range []string{`relaysweep_changes{kind="gone",site="",vantage="internet"} `, `relaysweep_changes{kind="not-rechecked",site="",vantage="internet"} `} {
+		if !strings.Contains(out, line) {
+			t.Errorf("no line %s", line)
+		}
+	}
+	if out := render(t, WritePrometheus, registered()); !strings.Contains(out, `relaysweep_forgotten_listeners{site="kyoto",vantage="internet"} `) || !strings.Contains(out, `relaysweep_approval_violations{kind="unapproved"`) {
+		t.Errorf("no figures of approvals or of what nobody names:\n%s", out)
+	}
+	if out := render(t, WritePrometheus, full()); strings.Contains(out, "relaysweep_changes{") || strings.Contains(out, "forgotten") {
+		t.Error("figures of what nobody asked")
+	}
+}
+
+func TestBaselineOfSARIF(t *testing.T) {
+	out := render(t, WriteSARIF, withPast())
+	for _, state := range []string{"new", "unchanged", "updated"} {
+		if !strings.Contains(out, `"baselineState": "`+state+`"`) {
+			t.Errorf("nothing is %s", state)
+		}
+	}
+	if strings.Contains(render(t, WriteSARIF, full()), "baselineState") {
+		t.Error("there is nothing to compare with")
 	}
 }

@@ -35,6 +35,7 @@ type Scan struct {
 	Version      string // of relaysweep
 	Organisation string
 	Contact      string
+	Site         string // of the network, where several use the same private addresses; empty: there is one
 	Vantage      string
 	Zone         string // of the firewall that the vantage lies in
 	Engine       string // connect, syn

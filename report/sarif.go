@@ -69,6 +69,7 @@ type sarifResult struct {
 	RuleIndex    int               `json:"ruleIndex"`
 	Kind         string            `json:"kind"`
 	Level        string            `json:"level"`
+	Baseline     string            `json:"baselineState,omitempty"` // empty: there is nothing to compare with
 	Message      sarifMessage      `json:"message"`
 	Locations    []sarifLocation   `json:"locations"`
 	Related      []sarifLocation   `json:"relatedLocations,omitempty"`
@@ -158,7 +159,7 @@ func WriteSARIF(w io.Writer, r *Report) error {
 		run.Taxonomies = []sarifComponent{{Name: vectorTaxonomy, Taxa: taxa}}
 	}
 	for i := range r.Entries {
-		run.Results = append(run.Results, sarifResultOf(&r.Entries[i]))
+		run.Results = append(run.Results, sarifResultOf(&r.Entries[i], r.Changes != nil))
 	}
 	return writeObject(w, sarifLog{"2.1.0", "https://json.schemastore.org/sarif-2.1.0.json", []sarifRun{run}})
 }
@@ -182,7 +183,18 @@ func (r *Report) sarifTaxa() []sarifRule {
 	return out
 }
 
-func sarifResultOf(e *Entry) sarifResult {
+// baseline is how a result stands to the scan before (SARIF 2.1.0, 3.27.24).
+func (e *Entry) baseline() string {
+	switch {
+	case e.Change == nil:
+		return "unchanged"
+	case e.Change.Kind == IsNew || e.Change.Kind == IsReappeared:
+		return "new"
+	}
+	return "updated"
+}
+
+func sarifResultOf(e *Entry, compared bool) sarifResult {
 	f, i := &e.Finding, checkIndex(e)
 	out := sarifResult{
 		RuleID: checks[i].id, RuleIndex: i, Message: sarifText(plain(joinNonEmpty(": ", f.Addr.String()+" "+e.Title, e.Reason))),
@@ -194,6 +206,9 @@ func sarifResultOf(e *Entry) sarifResult {
 		},
 	}
 	out.Kind, out.Level = sarifKind(e)
+	if compared {
+		out.Baseline = e.baseline()
+	}
 	at := sarifLocation{Logical: []sarifLogical{{f.Addr.String(), plain(f.Vantage) + "/" + f.Addr.String(), "endpoint"}}}
 	at.Physical.Artifact.URI = e.uri()
 	for _, n := range f.Names {

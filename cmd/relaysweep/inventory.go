@@ -160,7 +160,7 @@ func (sc *scanning) begin(ctx context.Context) (err error) {
 func (sc *scanning) about() report.Scan {
 	s := sc.s
 	return report.Scan{
-		ID: s.Scan, Version: version(), Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Vantage: s.Vantage, Zone: s.Zone, Engine: sc.engine.Name,
+		ID: s.Scan, Version: version(), Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Site: s.Site, Vantage: s.Vantage, Zone: s.Zone, Engine: sc.engine.Name,
 		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: reported(s.Rates), Seed: s.Seed, StopAt: s.StopAt,
 		CanaryDomain: s.Canary, Domains: s.Domains, Started: s.Started,
 	}

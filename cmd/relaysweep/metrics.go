@@ -117,9 +117,15 @@ func (l *lastScans) figures(ctx context.Context) ([]report.Figures, error) {
 			if err != nil {
 				return nil, err
 			}
-			f := report.FiguresOf(report.New(r.Input))
+			in := r.Input
+			in.Changes, err = l.store.Since(ctx, i)
+			if err != nil {
+				r.Close()
+				return nil, err
+			}
+			f := report.FiguresOf(report.New(in))
 			r.Close()
-			f.Site = i.Site
+			f.Scan.Site = i.Site
 			list = append(list, f)
 		}
 	}
