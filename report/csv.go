@@ -61,6 +61,17 @@ var csvColumns = []struct {
 	{"approval_owner", func(_ *Report, e *Entry) string { return e.approvalCell(func(a *Approval) string { return a.Owner }) }},
 	{"approval_expires", func(_ *Report, e *Entry) string { return e.approvalCell((*Approval).lastDay) }},
 	{"approval_ticket", func(_ *Report, e *Entry) string { return e.approvalCell(func(a *Approval) string { return a.Ticket }) }},
+	{"owner", func(_ *Report, e *Entry) string { return e.owner() }},
+	{"site", func(_ *Report, e *Entry) string { return e.asset(func(a *Asset) string { return a.Site }) }},
+	{"tags", func(_ *Report, e *Entry) string {
+		return e.asset(func(a *Asset) string { return strings.Join(a.Tags, " ") })
+	}},
+	{"asset", func(_ *Report, e *Entry) string { return e.asset(func(a *Asset) string { return a.Prefix.String() }) }},
+	{"mentions", func(_ *Report, e *Entry) string { return plain(e.namedBy()) }},
+	{"forgotten", func(_ *Report, e *Entry) string { return e.forgottenWord() }},
+	{"first_seen", firstSeenColumn},
+	{"last_checked", lastCheckedColumn},
+	{"change", changeColumnOf},
 }
 
 // WriteCSV writes one row a finding, worst first, as in RFC 4180 but for the line ends, which are LF. Cells that a

@@ -40,12 +40,13 @@ func ParseLang(text string) (Lang, error) {
 	return English, fmt.Errorf("unknown language %q: it is one of %s", text, strings.Join(langNames[:], ", "))
 }
 
-// In is the report with its fixes, and what it finds about approvals, in a language. Everything else is shared with r.
+// In is the report with its fixes, and the sections that are written in it, in a language. Everything else is shared with r.
 func (r *Report) In(l Lang) *Report {
 	if l == English {
 		return r
 	}
 	c := *r
+	c.lang = l
 	c.Entries = slices.Clone(r.Entries)
 	for i := range c.Entries {
 		c.Entries[i].Fix = r.FixFor(&c.Entries[i], l)

@@ -48,6 +48,8 @@ type webPage struct {
 	PortsLeft int
 	Rules     *webRules
 	Approvals *webApprovals
+	Forgotten *webForgotten
+	Changes   *webChanges
 	Mail      []webFinding
 	Other     []webOther
 	Others    int // endpoints
@@ -111,7 +113,7 @@ type webFinding struct {
 	Summary                                                                                string
 	Server, Firewall                                                                       []string
 	Source                                                                                 string
-	LetIn, RulesSay                                                                        string
+	LetIn, RulesSay, Owner                                                                 string
 	Lines                                                                                  []webLine
 	Search                                                                                 string
 }
@@ -139,7 +141,7 @@ func newWebPage(r *Report) *webPage {
 	for i := range r.Entries {
 		e := &r.Entries[i]
 		if e.mail() {
-			f := webFindingOf(e, fmt.Sprintf("f%d", i+1))
+			f := webFindingOf(e, fmt.Sprintf("f%d", i+1), r.lang)
 			ids[endpoint(e)+e.Finding.Vantage] = f.ID
 			p.Mail = append(p.Mail, f)
 			if !slices.Contains(p.Classes, f.Class) {
@@ -156,7 +158,7 @@ func newWebPage(r *Report) *webPage {
 		var out []webFinding
 		for i := range entries {
 			e := &entries[i]
-			out = append(out, webFindingOf(e, ids[endpoint(e)+e.Finding.Vantage]))
+			out = append(out, webFindingOf(e, ids[endpoint(e)+e.Finding.Vantage], r.lang))
 		}
 		return out
 	}
@@ -167,6 +169,8 @@ func newWebPage(r *Report) *webPage {
 	}
 	p.Rules = webRulesOf(r.Rules)
 	p.Approvals = webApprovalsOf(r, ids)
+	p.Forgotten = webForgottenOf(r, link)
+	p.Changes = webChangesOf(r.Changes, r.lang, ids)
 	groups := grouped(r.only((*Entry).urgent))
 	for _, g := range groups {
 		first := &g[0]
@@ -251,17 +255,20 @@ func sortAddr(e *Entry) string {
 	return fmt.Sprintf("%x%04x", a[:], e.Finding.Addr.Port())
 }
 
-func webFindingOf(e *Entry, id string) webFinding {
+func webFindingOf(e *Entry, id string, l Lang) webFinding {
 	f := &e.Finding
 	w := webFinding{
 		ID: id, Severity: e.Severity.String(), SeverityRank: int(e.Severity), Endpoint: endpoint(e), SortAddr: sortAddr(e), Class: string(e.Class),
 		Verdict: e.Verdict.String(), VerdictRank: int(e.Verdict), Opened: openedBy(e.Vectors), Product: shorten(known(productName(e)), 60), Host: shorten(known(hostName(e)), 120),
-		Title: plain(e.Title), Reason: plain(e.Reason), Weak: cleaned(e.Weak), Shows: meanings(e.Vectors), Facts: findingFacts(e), Server: cleaned(e.Fix.Server), Firewall: cleaned(e.Fix.Firewall), Source: e.Fix.Source,
+		Title: plain(e.Title), Reason: plain(e.Reason), Weak: cleaned(e.Weak), Shows: meanings(e.Vectors), Facts: findingFacts(e, l), Server: cleaned(e.Fix.Server), Firewall: cleaned(e.Fix.Firewall), Source: e.Fix.Source, Owner: shorten(e.owner(), 120),
 	}
 	if e.Way != nil {
 		w.LetIn, w.RulesSay, w.Lines = plain(e.letInBy()), plain(e.verdictOfRules()), webLines(e.Openings)
 	}
 	w.Search = strings.ToLower(strings.Join([]string{w.Endpoint, raw(strings.Join(f.Names, " ")), w.Product, w.Class, w.Verdict, w.Title, w.Reason, strings.Join(e.Vectors, " ")}, " "))
+	if w.Owner != "" {
+		w.Search += " " + strings.ToLower(w.Owner)
+	}
 	full, tries, err := e.evidence()
 	if err != nil {
 		w.Summary = plain("The evidence cannot be read: " + err.Error())
@@ -283,7 +290,7 @@ func webFindingOf(e *Entry, id string) webFinding {
 }
 
 // findingFacts is what else is known of a service.
-func findingFacts(e *Entry) []webFact {
+func findingFacts(e *Entry, l Lang) []webFact {
 	f := &e.Finding
 	var out []webFact
 	add := func(name, value string) {
@@ -313,11 +320,13 @@ func findingFacts(e *Entry) []webFact {
 	add("Relayed mail leaves from", strings.Join(rawAll(e.egress()), ", "))
 	add("Seen from", plain(joinNonEmpty(", ", f.Vantage, f.LocalAddr)))
 	add("Controls", plain(controls(f)))
+	e.assetFacts(add)
 	add("Note", plain(f.Note))
 	add("Left out", plain(f.Cut))
 	if t := seen(f); !t.IsZero() {
 		add("Checked", t.UTC().Format("2006-01-02 15:04:05")+" UTC")
 	}
+	pastFacts(e, l, add)
 	return out
 }
 

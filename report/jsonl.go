@@ -39,6 +39,7 @@ func WriteJSONL(w io.Writer, r *Report) error {
 	}
 	j.rules()
 	j.approvals()
+	j.changes()
 	j.line(j.end())
 	return j.err
 }
@@ -314,6 +315,7 @@ type findingObject struct {
 	Help        []string        `json:"help,omitempty"`
 	EndsData    []string        `json:"ends_data,omitempty"` // false ends of data that it takes (vector I11)
 	Injected    bool            `json:"injected,omitempty"`  // it obeyed a command in clear behind STARTTLS (vector I12)
+	namingFields
 }
 
 func (j *jsonl) finding(e *Entry) findingObject {
@@ -326,12 +328,13 @@ func (j *jsonl) finding(e *Entry) findingObject {
 		Verdict: e.Verdict, Class: e.Class, Reason: valid(e.Reason), Vectors: all(e.Vectors), Attempts: []attemptObject{},
 		SeenAs: valid(e.seenAs()), Severity: e.Severity, Title: valid(e.Title), Weaknesses: all(e.Weak),
 		Openings: openingsOf(e.Openings), Fix: fixObject{all(e.Fix.Server), all(e.Fix.Firewall), e.Fix.Source},
-		FirstSeen: h.Timestamp, LastSeen: h.Timestamp, LastChecked: h.Timestamp,
 		Note: valid(f.Note), Crowd: strings.Join(portRuns(f.Crowd), ","), Cut: valid(f.Cut), LocalAddr: f.LocalAddr,
 		Controls:    controlsObject{reply(f.Nonsense), reply(f.RandomLocal), reply(f.RandomForeign), reply(f.OtherIdentity)},
 		Connections: f.Connections, Commands: f.Commands, Sessions: []string{},
 		Suspected: string(e.suspected()), Egress: e.egress(), Source: valid(f.Source), Behind: valid(f.Behind), Extensions: all(f.Extensions), EndsData: all(f.EndsData), Injected: f.Injected,
 	}
+	o.namingFields = namingOf(e)
+	o.FirstSeen, o.LastSeen, o.LastChecked = e.times(h.Timestamp)
 	if e.Way != nil {
 		o.Rules, o.Unmodelled, o.Edits = e.Way.Verdict.String(), all(e.Way.Words), editsOf(e.Edits)
 	}

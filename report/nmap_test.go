@@ -435,6 +435,39 @@ for name in sys.argv[1:]:
 	}
 }
 
+// The DTD is the one that nmap itself comes with.
+func TestNmapXMLKeepsToTheDTD(t *testing.T) {
+	const dtd = "/usr/share/nmap/nmap.dtd"
+	lint, err := exec.LookPath("xmllint")
+	if err != nil {
+		t.Skip("needs xmllint, of Debian's libxml2-utils")
+	}
+	if _, err := os.Stat(dtd); err != nil {
+		t.Skip("needs " + dtd + ", of Debian's nmap-common")
+	}
+	valid := func(text string) error {
+		name := filepath.Join(t.TempDir(), "report.xml")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(lint, "--nonet", "--noout", "--dtdvalid", dtd, name).CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %.500s", err, out)
+		}
+		return nil
+	}
+	for i, report := range append([]*Report{full(), everywhere(), rich(t), ruled(t), bare(), quiet(), New(Input{})}, markedAll()...) {
+		if err := valid(render(t, WriteNmapXML, report)); err != nil {
+			t.Errorf("report %d: %v", i, err)
+		}
+	}
+	// It is not enough that it is XML.
+	for _, wrong := range []string{`reason="syn-ack"`, `finished`, `addrtype="ipv4"`} {
+		if err := valid(strings.ReplaceAll(render(t, WriteNmapXML, full()), wrong, strings.ToUpper(wrong))); err == nil {
+			t.Errorf("%s in capitals is valid", wrong)
+		}
+	}
+}
+
 func markedAll() []*Report {
 	var out []*Report
 	for _, s := range markup {

@@ -51,9 +51,10 @@ const (
 	IsNotRechecked ChangeKind = "not-rechecked" // was open, and nobody can say whether it is
 )
 
-// Difference is one thing that is not what it was.
+// Difference is one thing that is not what it was. Of the sets (capabilities, vectors, rule) Before and After are what
+// only one of them has. Empty: it was not told.
 type Difference struct {
-	Field         string // product, version, certificate, capabilities, protocol, verdict, class, vectors, rule
+	Field         string // product, version, certificate, capabilities, protocol, tls, verdict, class, vectors, rule
 	Before, After string
 }
 
@@ -66,7 +67,10 @@ type Change struct {
 	Differences   []Difference
 	Upgraded      bool   // the product or its version is not what it was
 	Worse         bool   // the verdict is greater than it was
-	Reason        string // why it is gone, or was not re-checked
+	Reason        string // why it is gone, or was not re-checked; what was known of a new one; since when it was away
+	// Hint names an endpoint that may be the same server at another address.
+	Hint     string
+	Severity Severity // of what was found last
 }
 
 // Changes are what became of the endpoints of a vantage between two scans.
@@ -90,6 +94,8 @@ type Asset struct {
 
 // Mention is a place that names an address as a mail server, or at all: what it says there makes it less forgotten.
 type Mention struct {
-	By   string // mx, spf, ptr, certificate, approval, ipam
-	Name string // the name there: the domain whose MX it is, the host, the ticket
+	By      string       // mx, spf, ptr, certificate, approval, ipam
+	Name    string       // the name there: the domain whose MX it is, the host, the ticket
+	Network netip.Prefix // that the SPF record lets send; not valid: the address itself
+	Doubt   string       // why it does not count, as New finds; empty: it does
 }

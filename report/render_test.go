@@ -29,6 +29,7 @@ func renderers() map[string]func(io.Writer, *Report) error {
 	return map[string]func(io.Writer, *Report) error{
 		"table": table(TableOptions{Verbose: true}), "table in ASCII": table(TableOptions{ASCII: true, Verbose: true}), "narrow table": table(TableOptions{Width: 60, Verbose: true}),
 		"JSON Lines": WriteJSONL, "CSV": WriteCSV, "HTML": WriteHTML, "nmap XML": WriteNmapXML,
+		"SARIF": WriteSARIF, "DefectDojo": WriteDefectDojo, "Prometheus": WritePrometheus, "Shadowserver's CSV": WriteShadowserver,
 	}
 }
 
@@ -276,6 +277,14 @@ func TestCSV(t *testing.T) {
 		if len(rows) != len(report.Entries)+1 {
 			t.Errorf("got %d rows", len(rows))
 		}
+		mail, err := csv.NewReader(strings.NewReader(render(t, WriteShadowserver, report))).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(mail) != report.Totals.Mail+1 {
+			t.Errorf("got %d rows of mail services", len(mail))
+		}
+		rows = append(rows, mail...)
 		for _, row := range rows {
 			for _, cell := range row {
 				for part := range strings.SplitSeq(cell, ";") { // the separator of other locales

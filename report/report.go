@@ -48,6 +48,7 @@ type Scan struct {
 	Seed           uint64
 	StopAt         probe.Verdict // probe.Ready if probe.Unknown, as the Prober has it
 	CanaryDomain   string        // empty: none is configured
+	Domains        []string      // mail domains of the organisation: a name in one of them is its own
 	Started        time.Time
 	Ended          time.Time
 	Complete       bool
@@ -90,7 +91,9 @@ type Input struct {
 	Changes   *Changes // since the scan before; nil: there is none
 	Approvals []Approval
 	Assets    []Asset
-	Mentions  map[netip.Addr][]Mention // nil: nobody was asked
+	// Mentions are what DNS says of addresses; nil: it was not asked. An address without any was asked about in full, and
+	// is named nowhere; of one that is missing not all answers came.
+	Mentions map[netip.Addr][]Mention
 }
 
 // Report is a scan, judged. Its fields are not changed by the renderers.
@@ -101,11 +104,15 @@ type Report struct {
 	Arrivals  []Arrival        // deliveries that an attempt of this scan sent, in order of arrival
 	Unmatched []probe.Delivery // deliveries that no attempt of this scan sent, in order of arrival
 	Rules     *Reconciliation  // nil: no rules were read
+	Changes   *Changes         // since the scan before; nil: there is none
 	Totals    Totals
 	Open      []string // what the scan leaves open, in sentences
+	Naming    *Naming  // nil: nobody was asked who names the servers
 	// Approvals are beside what was seen; nil: none were read. Violations are the findings about them, worst first.
 	Approvals  []ApprovalUse
 	Violations []Violation
+
+	lang Lang // of what people read
 }
 
 // Entry is one finding with what it means.
@@ -123,15 +130,22 @@ type Entry struct {
 	Way      *firewall.Way  // what the rules say of the connection; nil: none were read for its vantage
 	Openings []Line         // the lines that let it through, or that deny it
 	Edits    []EditProposal // what would close it, by the rules
+	Asset    *Asset         // what the address plan says, by the longest prefix; nil: nothing
+	Mentions []Mention      // who names the server
+	// Forgotten: it is a mail listener, and nobody who was asked names it.
+	Forgotten bool
 	// ApprovalState is empty where none were read, or none is wanted. Approval is the most specific one that covers it.
 	ApprovalState ApprovalState
 	Approval      *ApprovalUse
 
-	approvedRelay bool // it relays, and that is approved for this vantage
+	// What an inventory knows of the endpoint; zero: there is none.
+	FirstSeen, LastSeen, LastChecked time.Time
+	Change                           *Change // since the scan before; nil: none
 
-	judged Judgement
-	tries  []try // of the finding's attempts: judging one takes a while, so it is done once
-	whole  func() (probe.Finding, error)
+	approvedRelay bool // it relays, and that is approved for this vantage
+	judged        Judgement
+	tries         []try // of the finding's attempts: judging one takes a while, so it is done once
+	whole         func() (probe.Finding, error)
 }
 
 // try is what an attempt proved.
@@ -166,9 +180,11 @@ func New(in Input) *Report {
 	})
 	r.approve(in.Approvals)
 	r.explain(in.Rules)
+	r.name(&in)
 	slices.SortStableFunc(r.Entries, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), -compareBool(a.unexplained(), b.unexplained()), cmp.Compare(b.Verdict, a.Verdict), byEndpoint(a, b))
 	})
+	r.since(in.Past, in.Changes)
 	r.Totals = r.count()
 	r.Open = r.leftOpen()
 	return r
@@ -292,7 +308,7 @@ func (e *Entry) evidence() (*probe.Finding, []try, error) {
 func (e *Entry) egress() []string {
 	out := []string{}
 	for i := range e.Finding.Attempts {
-		if h := e.Finding.Attempts[i].Home; h != nil && !slices.Contains(out, host(h.Peer)) {
+		if h := e.Finding.Attempts[i].Home; h != nil && h.Peer != "" && !slices.Contains(out, host(h.Peer)) {
 			out = append(out, host(h.Peer))
 		}
 	}

@@ -10,24 +10,24 @@ import (
 
 // openingObject is a firewall line.
 type openingObject struct {
-	Device  string         `json:"device"`
-	Rule    string         `json:"rule"`  // the device's own name of it, or policy
-	Where   string         `json:"where"` // file:line
-	NAT     string         `json:"nat"`   // what it translates, such as "dnat 198.51.100.25:25 to 10.20.0.25:25"
-	Step    string         `json:"step"`
-	Action  string         `json:"action"`
-	Text    string         `json:"text"`
-	Comment string         `json:"comment"`
-	Owner   string         `json:"owner"`
-	Ticket  string         `json:"ticket"`
-	Created *changeObject  `json:"created,omitempty"`
-	Changed *changeObject  `json:"changed,omitempty"`
-	Counter *counterObject `json:"counter"` // null: the export has none
-	Sure    bool           `json:"sure"`
-	Packet  string         `json:"packet,omitempty"` // which one it is about, where not the first
+	Device  string            `json:"device"`
+	Rule    string            `json:"rule"`  // the device's own name of it, or policy
+	Where   string            `json:"where"` // file:line
+	NAT     string            `json:"nat"`   // what it translates, such as "dnat 198.51.100.25:25 to 10.20.0.25:25"
+	Step    string            `json:"step"`
+	Action  string            `json:"action"`
+	Text    string            `json:"text"`
+	Comment string            `json:"comment"`
+	Owner   string            `json:"owner"`
+	Ticket  string            `json:"ticket"`
+	Created *lineChangeObject `json:"created,omitempty"`
+	Changed *lineChangeObject `json:"changed,omitempty"`
+	Counter *counterObject    `json:"counter"` // null: the export has none
+	Sure    bool              `json:"sure"`
+	Packet  string            `json:"packet,omitempty"` // which one it is about, where not the first
 }
 
-type changeObject struct {
+type lineChangeObject struct {
 	By   string     `json:"by"`
 	Time *timestamp `json:"time"`
 }
@@ -60,11 +60,11 @@ func openingOf(l *Line) openingObject {
 	return o
 }
 
-func changeOf(c firewall.Change) *changeObject {
+func changeOf(c firewall.Change) *lineChangeObject {
 	if c == (firewall.Change{}) {
 		return nil
 	}
-	return &changeObject{valid(c.By), timeOf(c.Time)}
+	return &lineChangeObject{valid(c.By), timeOf(c.Time)}
 }
 
 func timeOf(t time.Time) *timestamp {

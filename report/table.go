@@ -25,10 +25,12 @@ func WriteTable(w io.Writer, r *Report, o TableOptions) error {
 	o.Width = max(o.Width, 40)
 	p := &page{r: r, o: o}
 	p.answer()
+	p.changes()
 	p.scan()
 	p.rules()
 	p.approvals()
 	p.services()
+	p.forgotten()
 	p.leftOpen()
 	p.fixes()
 	if o.Verbose {
@@ -153,15 +155,17 @@ func (p *page) exposures(entries []Entry) {
 		{head: "opened by", min: 9, drop: 1},
 		{head: "product", min: 10, drop: 2},
 		{head: "host name", min: 12, drop: 3},
+		ownerColumn(),
 	}
 	ruled := p.r.Rules != nil
+	cols = append(cols, column{head: "change", min: 8, drop: 4})
 	if ruled {
 		cols = append(cols, column{head: "let in by", min: 20, drop: 1})
 	}
 	var rows [][]cell
 	for i := range entries {
 		e := &entries[i]
-		row := []cell{p.severity(e), {s: endpoint(e)}, {s: e.Verdict.String()}, {s: openedBy(e.Vectors)}, {s: productName(e)}, {s: hostName(e)}}
+		row := []cell{p.severity(e), {s: endpoint(e)}, {s: e.Verdict.String()}, {s: openedBy(e.Vectors)}, {s: productName(e)}, {s: hostName(e)}, {s: e.owner()}, {s: e.changeWord(p.r.lang)}}
 		if ruled {
 			row = append(row, cell{s: plain(e.letInBy())})
 		}
@@ -278,11 +282,13 @@ func (p *page) mailTable(mail []Entry) {
 		{head: "product", min: 10, drop: 2},
 		{head: "host name", min: 12, drop: 3},
 		{head: "also", min: 12, drop: 4},
+		ownerColumn(),
+		{head: firstSeenWord.in(p.r.lang), min: 10, drop: 5},
 	}
 	var rows [][]cell
 	for i := range mail {
 		e := &mail[i]
-		rows = append(rows, []cell{p.severity(e), {s: endpoint(e)}, {s: string(e.Class)}, {s: e.Verdict.String()}, {s: productName(e)}, {s: hostName(e)}, {s: also(e)}})
+		rows = append(rows, []cell{p.severity(e), {s: endpoint(e)}, {s: string(e.Class)}, {s: e.Verdict.String()}, {s: productName(e)}, {s: hostName(e)}, {s: also(e)}, {s: e.owner()}, {s: e.firstSeenDay()}})
 	}
 	p.table(cols, rows)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 
 func (p *program) canaryCommand() *cli.Command {
 	return &cli.Command{
-		Name: "canary", Usage: "the sink that relayed canaries come home to",
+		Name: "canary", Usage: "where relayed canaries come home: a sink, or a mailbox",
 		Commands: []*cli.Command{{
 			Name: "serve", Usage: "take canaries, and nothing else, until interrupted",
 			Flags: append([]cli.Flag{
@@ -30,9 +31,9 @@ func (p *program) canaryCommand() *cli.Command {
 				stringFlag("deliveries", "append deliveries to `FILE` as JSON Lines"),
 			}, inventoryFlags()[:1]...),
 			Action: p.serveCanary,
-		}},
+		}, p.canaryCheckCommand()},
 		Action: func(context.Context, *cli.Command) error {
-			return usage(errors.New("canary serve is the command; canary serve --help tells more"))
+			return usage(errors.New("the commands are canary serve and canary check; canary serve --help tells more"))
 		},
 	}
 }
@@ -105,7 +106,7 @@ func (p *program) serveCanary(ctx context.Context, c *cli.Command) error {
 				return err
 			}
 		}
-		fmt.Fprintf(p.out, "%s %s from %s\n", d.Time.Format("2006-01-02T15:04:05Z"), d.Canary, d.Peer)
+		p.showDelivery(d)
 		return nil
 	}}
 	fmt.Fprintf(p.err, "relaysweep: canaries for %s come home on %s, and are written to %s\n", domain.text, l.Addr(), file)
@@ -115,6 +116,15 @@ func (p *program) serveCanary(ctx context.Context, c *cli.Command) error {
 		return &exit{exitInternal, err.Error()}
 	}
 	return nil
+}
+
+// showDelivery prints what came home.
+func (p *program) showDelivery(d probe.Delivery) {
+	what := ""
+	if d.Bounce {
+		what = ", a bounce"
+	}
+	fmt.Fprintf(p.out, "%s %s from %s%s\n", d.Time.Format("2006-01-02T15:04:05Z"), d.Canary, cmp.Or(d.Peer, "an unknown address"), what)
 }
 
 // sinkInventory is the inventory that deliveries go to as well: the one that is named, or the user's own if there is one.

@@ -47,6 +47,15 @@ type config struct {
 		Wait       string `yaml:"wait"`
 		// Domains of ours whose MX records name the targets.
 		MXNames []string `yaml:"mx_names"`
+		// A mailbox that canaries come home to, where no sink can run.
+		IMAP struct {
+			Server       string `yaml:"server"`
+			User         string `yaml:"user"`
+			PasswordFile string `yaml:"password_file"`
+			Mailbox      string `yaml:"mailbox"`
+			TLS          string `yaml:"tls"`
+			CAFile       string `yaml:"ca_file"`
+		} `yaml:"imap"`
 	} `yaml:"canary"`
 	Local struct {
 		Domains  []string `yaml:"domains"`
@@ -77,9 +86,23 @@ type config struct {
 		Addresses []string            `yaml:"addresses"` // the device's own
 		From      string              `yaml:"from"`      // zone that our connections enter by, if not the vantage's
 	} `yaml:"rules"`
-	Approvals string `yaml:"approvals"` // file of what is approved
-	Inventory string `yaml:"inventory"` // file or URL
-	Site      string `yaml:"site"`
+	Approvals string   `yaml:"approvals"` // file of what is approved
+	Assets    []string `yaml:"assets"`    // address plans: files, or the URL of a NetBox
+	Inventory string   `yaml:"inventory"` // file or URL
+	Site      string   `yaml:"site"`
+	// Who is told when a scan is over.
+	Notify struct {
+		Webhook struct {
+			URL        string `yaml:"url"`
+			SecretFile string `yaml:"secret_file"`
+			On         string `yaml:"on"`
+		} `yaml:"webhook"`
+		Syslog struct {
+			Address     string `yaml:"address"`
+			Format      string `yaml:"format"`
+			MinSeverity string `yaml:"min_severity"`
+		} `yaml:"syslog"`
+	} `yaml:"notify"`
 
 	file string
 	tree *ast.File

@@ -250,8 +250,11 @@ var flagOf = map[string]string{
 	"targets_from": "targets-from", "netbox_token_file": "netbox-token-file",
 	"vantage.name": "vantage", "vantage.zone": "zone", "vantage.source": "source-ip", "vantage.sources": "source", "vantage.source_port": "source-port",
 	"canary.domain": "canary-domain", "canary.listen": "canary-listen", "canary.key_file": "canary-key", "canary.deliveries": "deliveries", "canary.wait": "canary-wait", "canary.mx_names": "canary-mx",
+	"canary.imap.server": "imap-server", "canary.imap.user": "imap-user", "canary.imap.password_file": "imap-password-file", "canary.imap.mailbox": "imap-mailbox", "canary.imap.tls": "imap-tls", "canary.imap.ca_file": "imap-ca-file",
 	"local.domains": "local-domain", "local.senders": "local-sender", "local.hello": "hello", "local.resolver": "resolver", "local.vrfy": "vrfy",
-	"gentle": "gentle", "recog_dir": "recog-dir", "inventory": "inventory", "site": "site", "approvals": "approvals",
+	"notify.webhook.url": "webhook", "notify.webhook.secret_file": "webhook-secret", "notify.webhook.on": "webhook-on",
+	"notify.syslog.address": "syslog", "notify.syslog.format": "syslog-format", "notify.syslog.min_severity": "syslog-severity",
+	"gentle": "gentle", "assets": "assets", "recog_dir": "recog-dir", "inventory": "inventory", "site": "site", "approvals": "approvals",
 	"rate.total": "rate", "rate.per_net": "rate-per-net", "rate.per_host": "rate-per-host",
 }
 
@@ -328,8 +331,11 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 		"vantage.name":  {"dmz", "dmz"}, "vantage.zone": {"z1", "z1"}, "vantage.source": {"127.0.0.1", "127.0.0.1"},
 		"vantage.sources": {`[127.0.0.7, "127.0.0.8:2525", ":2526"]`, "127.0.0.7,127.0.0.8:2525,:2526"}, "vantage.source_port": {"25", "25"},
 		"canary.domain": {"canary.example", "canary.example"}, "canary.listen": {"127.0.0.1:2525", "127.0.0.1:2525"}, "canary.deliveries": {"d.jsonl", "d.jsonl"}, "canary.wait": {"7s", "7s"}, "canary.mx_names": {"[m.example, n.example]", "m.example,n.example"},
+		"canary.imap.server": {"imap.example", "imap.example:993"}, "canary.imap.user": {"u", "u"}, "canary.imap.password_file": {"p", "p"}, "canary.imap.mailbox": {"Canaries", "Canaries"}, "canary.imap.tls": {"starttls", "starttls"}, "canary.imap.ca_file": {"ca.pem", "ca.pem"},
 		"local.domains": {"[a.example, b.example]", "a.example,b.example"}, "local.senders": {"[a@a.example]", "a@a.example"}, "local.hello": {"me.example", "me.example"}, "local.resolver": {"127.0.0.53", "127.0.0.53"}, "local.vrfy": {"true", "true"},
 		"targets_from": {`[neighbours, "nmap:a.xml"]`, "neighbours,nmap:a.xml"}, "netbox_token_file": {"t", "t"},
+		"notify.webhook.url": {"https://hooks.example.net/", "https://hooks.example.net/"}, "notify.webhook.secret_file": {"/w.secret", "/w.secret"}, "notify.webhook.on": {"always", "always"},
+		"notify.syslog.address": {"udp://192.0.2.1:514", "udp://192.0.2.1:514"}, "notify.syslog.format": {"cef", "cef"}, "notify.syslog.min_severity": {"low", "low"},
 		"gentle": {"true", "true"}, "recog_dir": {".", "."}, "inventory": {"/var/lib/i.db", "/var/lib/i.db"}, "site": {"north", "north"}, "approvals": {"/etc/a.yaml", "/etc/a.yaml"},
 		"rate.total": {"5", "5"}, "rate.per_net": {"4", "4"}, "rate.per_host": {"0.5", "0.5"},
 	}
@@ -339,6 +345,8 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	values["canary.key_file"] = struct{ yaml, flag string }{key, key}
+	assets := filepath.Join(dir, "plan.csv") + ",https://netbox.example/"
+	values["assets"] = struct{ yaml, flag string }{"[" + assets + "]", assets}
 	plain := func(s *settings) string {
 		c := *s
 		c.Scan, c.Started, c.Seed = "", time.Time{}, 0
@@ -356,6 +364,10 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 		c.TargetsFrom = slices.Clone(c.TargetsFrom)
 		for i := range c.TargetsFrom {
 			c.TargetsFrom[i].Where = ""
+		}
+		c.Assets = slices.Clone(c.Assets)
+		for i := range c.Assets {
+			c.Assets[i].Where = ""
 		}
 		c.AllPorts = slices.Clone(c.AllPorts)
 		for i := range c.AllPorts {
@@ -383,10 +395,11 @@ func TestKeysAndFlagsAgree(t *testing.T) {
 			}
 			continue
 		}
-		yaml := k + ": " + v.yaml + "\n"
-		if group, name, below := strings.Cut(k, "."); below {
-			yaml = group + ":\n  " + name + ": " + v.yaml + "\n"
+		yaml := ""
+		for depth, name := range strings.Split(k, ".") {
+			yaml += "\n" + strings.Repeat("  ", depth) + name + ":"
 		}
+		yaml += " " + v.yaml + "\n"
 		file := filepath.Join(dir, "c.yaml")
 		if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 			t.Fatal(err)

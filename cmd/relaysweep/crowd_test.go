@@ -41,6 +41,7 @@ func TestCrowd(t *testing.T) {
 		})
 	}
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	var out, talk bytes.Buffer
 	p := &program{strings.NewReader(""), &out, &talk}
 	file := filepath.Join(t.TempDir(), "report.txt")

@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"probe/fleet":       {"discover", "probe"},
 	"report":            {"discover", "discover/firewall", "probe", "probe/smtp"},
 	"report/inventory":  {"discover", "probe", "probe/smtp", "report"},
+	"report/notify":     {"probe", "report"},
 	"report/web":        {"discover", "probe", "report"},
 	"cmd/relaysweep":    {"*"},
 

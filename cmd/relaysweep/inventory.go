@@ -137,6 +137,9 @@ func (sc *scanning) openInventory(ctx context.Context) (err error) {
 	if sc.past.findings, sc.past.deliveries, err = sc.store.Findings(ctx, sc.info); err != nil {
 		return &exit{exitInternal, err.Error()}
 	}
+	if sc.past.mentions, err = sc.store.Mentions(ctx, sc.info); err != nil {
+		return &exit{exitInternal, err.Error()}
+	}
 	sc.past.settle()
 	return nil
 }
@@ -159,7 +162,7 @@ func (sc *scanning) about() report.Scan {
 	return report.Scan{
 		ID: s.Scan, Version: version(), Organisation: s.Spec.Organisation, Contact: s.Spec.Contact, Vantage: s.Vantage, Zone: s.Zone, Engine: sc.engine.Name,
 		Inside: sc.inside(), Scope: sc.scope.Prefixes(), Excluded: sc.scope.Excluded(), Ports: s.Ports, Rate: reported(s.Rates), Seed: s.Seed, StopAt: s.StopAt,
-		CanaryDomain: s.Canary, Started: s.Started,
+		CanaryDomain: s.Canary, Domains: s.Domains, Started: s.Started,
 	}
 }
 
@@ -192,13 +195,8 @@ func recall(ctx context.Context, store *inventory.Store, scan string, in *report
 	if info.Kind == inventory.KindProbe {
 		return nil
 	}
-	in.Changes, err = changesSince(ctx, store, info)
+	in.Changes, err = store.Since(ctx, info)
 	return err
-}
-
-// changesSince are the changes since the scan before; nil: there is none.
-func changesSince(ctx context.Context, store *inventory.Store, info inventory.Info) (*report.Changes, error) {
-	return nil, nil
 }
 
 // listed are openings that have no finding: nothing was said to them, or not yet.

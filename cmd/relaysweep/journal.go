@@ -17,6 +17,7 @@ import (
 
 	"relaysweep/discover"
 	"relaysweep/probe"
+	"relaysweep/report"
 )
 
 // journal keeps what listens and was not looked at yet, so that the scan can go on after any end: what was found is in the
@@ -43,6 +44,7 @@ type past struct {
 	findings   []probe.Finding
 	deliveries []probe.Delivery
 	doubts     map[uint16]string
+	mentions   map[netip.Addr][]report.Mention
 }
 
 // opened is an opening of an earlier part of a scan.

@@ -137,7 +137,8 @@ var contract = map[string]string{
 	"delivery":       "canary ip port vector from received delay_ms",
 	"coverage":       "prefix port open closed filtered prohibited unreachable not_attempted failed reasons",
 	"ruleset":        "device language files exported rules not_understood",
-	"change":         "kind before after",
+	"changes":        "from_scan to_scan from_time to_time counts same",
+	"change":         "kind before after ip port differences upgraded worse severity reason hint from_scan",
 	"reconciliation": "explained possibly unexplained unread intended stale not_known left",
 	"rule":           "device rule where nat step action text comment owner ticket counter states opens",
 	"shadowed_rule":  "device rule where text by same",
@@ -161,7 +162,7 @@ func checkContract(text string) error {
 	if len(lines) < 2 {
 		return fmt.Errorf("%d lines", len(lines))
 	}
-	order := []string{"scan", "finding", "delivery", "coverage", "ruleset", "reconciliation", "rule", "shadowed_rule", "approval", "violation", "change", "end"}
+	order := []string{"scan", "finding", "delivery", "coverage", "ruleset", "reconciliation", "rule", "shadowed_rule", "approval", "violation", "changes", "change", "end"}
 	counts := make(map[string]int)
 	sums := make(map[string]int64)
 	seen := make(map[string]bool)

@@ -102,7 +102,7 @@ func (p *program) command() *cli.Command {
 		Suggest:               true,
 		OnUsageError:          bad,
 		ExitErrHandler:        func(context.Context, *cli.Command, error) {},
-		Commands:              []*cli.Command{p.scanCommand(), p.discoverCommand(), p.probeCommand(), p.reportCommand(), p.approveCommand(), p.pruneCommand(), p.rulesCommand(), p.canaryCommand(), p.vectorsCommand(), p.initCommand(), p.demoCommand()},
+		Commands:              []*cli.Command{p.scanCommand(), p.discoverCommand(), p.probeCommand(), p.reportCommand(), p.diffCommand(), p.historyCommand(), p.approveCommand(), p.pruneCommand(), p.rulesCommand(), p.metricsCommand(), p.canaryCommand(), p.schemaCommand(), p.vectorsCommand(), p.initCommand(), p.demoCommand()},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if c.Args().Present() {
 				return noCommand(c.Args().First())

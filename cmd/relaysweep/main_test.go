@@ -43,7 +43,14 @@ import (
 //	contract FILE                                       FILE keeps the contract of JSON Lines
 //	audited FILE ADDRESS:PORT                           FILE, an audit log, has a line for each of its connections
 //	dns FILE ADDRESS:PORT                               answer DNS questions from a zone, a record a line
+//	netbox FILE ADDRESS:PORT TOKEN                      answer as NetBox does, from a JSON object of answers by path
 //	asked ADDRESS:PORT N REGEXP                         how many questions, such as "org.example. MX", match
+//	mailhost SMTP IMAP FILE [hold]                      a server whose mail comes into a mailbox, and FILE, who signed for it
+//	release IMAP                                        deliver what it holds
+//	letter IMAP FILE                                    put a message into the mailbox
+//	mails IMAP N                                        how many are in it, none of them marked
+//	hook ADDRESS:PORT FILE [STATUS]                     receive webhooks, whose signature must hold, a line of FILE each
+//	loghost NETWORK ADDRESS FILE                        receive datagrams of a log, a line of FILE each
 //	attempts REPORT AUDIT                               each attempt of a report has a line in the audit log
 func TestScripts(t *testing.T) {
 	needLoopback(t)
@@ -56,6 +63,7 @@ func TestScripts(t *testing.T) {
 			w := make(world)
 			e.Values[worldKey{}] = w
 			e.Values[zonesKey{}] = make(map[string]*zone)
+			e.Values[mailhostsKey{}] = make(map[string]*mailhost)
 			e.Defer(w.close)
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
@@ -64,7 +72,9 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mta": cmdMTA, "retire": cmdRetire, "appears": cmdAppears, "vacant": cmdVacant, "listening": cmdListening, "nat": cmdNAT, "score": cmdScore, "await": cmdAwait, "said": cmdSaid, "promised": cmdPromised,
-			"refuses": cmdRefuses, "jsonline": cmdJSONLine, "contract": cmdContract, "audited": cmdAudited, "dns": cmdDNS, "asked": cmdAsked, "attempts": cmdAttempts,
+			"hook": cmdHook, "loghost": cmdLoghost,
+			"refuses": cmdRefuses, "jsonline": cmdJSONLine, "contract": cmdContract, "audited": cmdAudited, "dns": cmdDNS, "netbox": cmdNetBox, "asked": cmdAsked, "attempts": cmdAttempts,
+			"mailhost": cmdMailhost, "release": cmdRelease, "letter": cmdLetter, "mails": cmdMails,
 		},
 	})
 }

@@ -20,12 +20,14 @@ import (
 
 // outputs are where the report goes.
 type outputs struct {
-	Normal, JSON, CSV, HTML, XML string // files; empty: none
-	States                       string // file for what each target showed; empty: none
-	Stdout                       string // table, json, csv, silent
-	NoColour, ASCII              bool
-	Verbose                      bool
-	Lang                         string // of the fixes on the terminal and in HTML; empty: English
+	Normal, JSON, CSV, HTML, XML  string // files; empty: none
+	SARIF, DefectDojo, Prometheus string // likewise
+	States                        string // file for what each target showed; empty: none
+	Stdout                        string // table, json, csv, silent
+	Profile                       string // of the CSV; empty: ours
+	NoColour, ASCII               bool
+	Verbose                       bool
+	Lang                          string // of the fixes on the terminal and in HTML; empty: English
 }
 
 func outputFlags() []cli.Flag {
@@ -35,9 +37,13 @@ func outputFlags() []cli.Flag {
 		stringFlag("oC", "write CSV to `FILE`"),
 		stringFlag("oH", "write one self-contained HTML page to `FILE`"),
 		stringFlag("oX", "write nmap's XML to `FILE`, for ndiff and importers"),
+		stringFlag("oS", "write SARIF 2.1.0 to `FILE`, for code scanning and importers", "sarif"),
+		stringFlag("defectdojo", "write `FILE` for DefectDojo's Generic Findings Import"),
+		stringFlag("prometheus", "write the figures to `FILE`, for the textfile collector of Prometheus' node_exporter"),
 		stringFlag("oA", "write all of them to `BASE`.txt, .jsonl, .csv, .html and .xml"),
 		boolFlag("json", "JSON Lines on stdout", "j"),
 		boolFlag("csv", "CSV on stdout"),
+		stringFlag("csv-profile", "columns of the CSV: relaysweep (default), or shadowserver for those of its report scan_smtp"),
 		boolFlag("silent", "only ip:port lines of what was found on stdout, no talk"),
 		boolFlag("no-color", "no colours (also NO_COLOR)", "nc"),
 		boolFlag("ascii", "tables in ASCII"),
@@ -48,7 +54,7 @@ func outputFlags() []cli.Flag {
 }
 
 func newOutputs(c *cli.Command) (outputs, error) {
-	o := outputs{Normal: c.String("output"), JSON: c.String("oJ"), CSV: c.String("oC"), HTML: c.String("oH"), XML: c.String("oX"), States: c.String("states"), ASCII: c.Bool("ascii"), Verbose: c.Bool("verbose")}
+	o := outputs{Normal: c.String("output"), JSON: c.String("oJ"), CSV: c.String("oC"), HTML: c.String("oH"), XML: c.String("oX"), SARIF: c.String("oS"), DefectDojo: c.String("defectdojo"), Prometheus: c.String("prometheus"), States: c.String("states"), ASCII: c.Bool("ascii"), Verbose: c.Bool("verbose")}
 	o.NoColour = c.Bool("no-color") || os.Getenv("NO_COLOR") != ""
 	if base := c.String("oA"); base != "" {
 		o.Normal, o.JSON, o.CSV, o.HTML, o.XML = base+".txt", base+".jsonl", base+".csv", base+".html", base+".xml"
@@ -63,6 +69,11 @@ func newOutputs(c *cli.Command) (outputs, error) {
 	}
 	if n > 1 {
 		return o, errors.New("--json, --csv and --silent exclude each other: -oJ and -oC write files beside them")
+	}
+	switch o.Profile = c.String("csv-profile"); o.Profile {
+	case "", "relaysweep", "shadowserver":
+	default:
+		return o, fmt.Errorf("%s: no columns are known by the name %q: it is relaysweep or shadowserver", given(c, "csv-profile"), o.Profile)
 	}
 	o.Lang = c.String("lang")
 	if _, err := o.lang(); err != nil {
@@ -90,12 +101,21 @@ func (o outputs) files() []struct {
 	}
 	page := func(w io.Writer, r *report.Report) error { return report.WriteHTML(w, o.read(r)) }
 	var out []file
-	for _, f := range []file{{o.Normal, table}, {o.JSON, report.WriteJSONL}, {o.CSV, report.WriteCSV}, {o.HTML, page}, {o.XML, report.WriteNmapXML}} {
+	for _, f := range []file{
+		{o.Normal, table}, {o.JSON, report.WriteJSONL}, {o.CSV, o.writeCSV}, {o.HTML, page}, {o.XML, report.WriteNmapXML}, {o.SARIF, report.WriteSARIF}, {o.DefectDojo, report.WriteDefectDojo}, {o.Prometheus, report.WritePrometheus},
+	} {
 		if f.name != "" {
 			out = append(out, f)
 		}
 	}
 	return out
+}
+
+func (o outputs) writeCSV(w io.Writer, r *report.Report) error {
+	if o.Profile == "shadowserver" {
+		return report.WriteShadowserver(w, r)
+	}
+	return report.WriteCSV(w, r)
 }
 
 func (o outputs) lang() (report.Lang, error) {
@@ -159,7 +179,7 @@ func (o outputs) write(p *program, r *report.Report) error {
 	case "json":
 		return report.WriteJSONL(p.out, r)
 	case "csv":
-		return report.WriteCSV(p.out, r)
+		return o.writeCSV(p.out, r)
 	case "silent":
 		return writeEndpoints(p.out, r)
 	}

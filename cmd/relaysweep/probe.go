@@ -55,6 +55,9 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 	if err := sc.readRules(); err != nil {
 		return usage(err)
 	}
+	if err := sc.readAssets(ctx, c); err != nil {
+		return usage(err)
+	}
 	if err := sc.s.checkSources(endpoints[0].Addr()); err != nil {
 		return usage(err)
 	}
@@ -94,6 +97,7 @@ func (p *program) probe(ctx context.Context, c *cli.Command) error {
 	rs.Ports, rs.Seed, rs.Excluded = slices.Compact(ports), 0, nil
 	rs.Ended, rs.Complete, rs.Targets = time.Now().UTC(), true, uint64(len(endpoints))
 	in := report.Input{Findings: sc.findings, Rules: sc.rules(nil), Approvals: about, Scan: rs}
+	sc.register(&in)
 	if err := sc.keep(context.WithoutCancel(ctx), &in); err != nil {
 		return &exit{exitInternal, err.Error()}
 	}

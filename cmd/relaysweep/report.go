@@ -21,7 +21,7 @@ func (p *program) reportCommand() *cli.Command {
 		Name: "report", Usage: "the report of a stored scan again, in any format; nothing is sent to anyone",
 		Description: "Rules and approvals that are named now take the place of those of the scan, so that a finding can be explained once the export is there. Canaries that came home since are joined. Approvals are judged by the time of the scan.",
 		Flags: slices.Concat([]cli.Flag{
-			stringFlag("scan", "`ID` of the scan (default: the last one)"), rulesFlag(), stringFlag("zone", "firewall zone of the vantage, for --rules"),
+			stringFlag("scan", "`ID` of the scan (default: the last one)"), rulesFlag(), stringFlag("zone", "firewall zone of the vantage, for --rules"), assetsFlag(),
 			stringFlag("config", "configuration `FILE` that tells zones and networks of the devices of --rules"), approvalsFlag(),
 		}, inventoryFlags(), outputFlags(), []cli.Flag{statesFlag()}),
 		Action: p.report,
@@ -62,6 +62,9 @@ func (p *program) report(ctx context.Context, c *cli.Command) error {
 	if err := sc.readRules(); err != nil {
 		return usage(err)
 	}
+	if err := sc.readAssets(ctx, c); err != nil {
+		return usage(err)
+	}
 	if out.States != "" && len(sc.covs) == 0 {
 		return usage(errors.New("--states: the states of all targets lie with the machine that made the scan, in its state folder, and they are not here"))
 	}
@@ -77,8 +80,9 @@ func (p *program) report(ctx context.Context, c *cli.Command) error {
 	in := r.Input
 	in.Deliveries = append(in.Deliveries, late...)
 	in.Approvals = sc.approvals
+	sc.register(&in)
 	if info.Kind != inventory.KindProbe {
-		if in.Changes, err = changesSince(ctx, store, info); err != nil {
+		if in.Changes, err = store.Since(ctx, info); err != nil {
 			return &exit{exitInternal, err.Error()}
 		}
 	}
@@ -93,6 +97,10 @@ func (p *program) report(ctx context.Context, c *cli.Command) error {
 
 // stored tells a scan that is not there, which is a mistake of the command line, from a database that does not work.
 func stored(err error) error {
+	var e *exit
+	if errors.As(err, &e) {
+		return err
+	}
 	if errors.Is(err, inventory.ErrNoScan) {
 		return usage(err)
 	}
@@ -114,7 +122,7 @@ func (sc *scanning) ownState(info inventory.Info) {
 		sc.covs, sc.plan, sc.scope = own.covs, own.plan, own.scope
 	}
 	sc.closers = append(sc.closers, own.closers...)
-	sc.s = s
+	sc.s, sc.journal = s, j
 }
 
 // joinDeliveries puts into the inventory what the sink's file holds, and returns what no stored finding sent: the report

@@ -35,7 +35,7 @@ import (
 )
 
 func (p *program) scanCommand() *cli.Command {
-	flags := slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags(), inventoryFlags(), outputFlags(), []cli.Flag{
+	flags := slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags(), inventoryFlags(), outputFlags(), notifyFlags(), []cli.Flag{
 		sinceFlag(),
 		statesFlag(),
 		boolFlag("dry-run", "print what would be sent to whom, and send nothing"),
@@ -53,7 +53,7 @@ func (p *program) scanCommand() *cli.Command {
 func (p *program) discoverCommand() *cli.Command {
 	return &cli.Command{
 		Name: "discover", Usage: "find what listens, and say nothing to it (scan -sn)", ArgsUsage: "[TARGET...]",
-		Flags: slices.Concat(targetFlags(), namingFlags(), partFlags(), inventoryFlags(), outputFlags(), []cli.Flag{sinceFlag(), statesFlag(), boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
+		Flags: slices.Concat(targetFlags(), namingFlags(), partFlags(), inventoryFlags(), outputFlags(), notifyFlags(), []cli.Flag{sinceFlag(), statesFlag(), boolFlag("dry-run", "print what would be touched, and touch nothing"), stringFlag("resume", "go on with the scan `ID`, or the last one")}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return p.scan(ctx, c)
 		},
@@ -100,13 +100,19 @@ type scanning struct {
 	plan      *discover.Plan
 	devices   []firewall.Device // whose rules were read
 	approvals []report.Approval
-	limiter   *ratelimit.Limiter
-	window    *ratelimit.Window // of --gentle
-	recog     *fingerprint.Recog
-	engine    discover.Engine
-	mail      *names.Mail // of the mail domains; nil: not asked
-	canary    probe.Canary
-	closers   []io.Closer
+	secret    []byte         // of the webhook
+	assets    []report.Asset // of the address plans; nil: there are none
+	// fromNetBox are those of them that NetBox gave now, by its URL.
+	fromNetBox map[string][]report.Asset
+	limiter    *ratelimit.Limiter
+	window     *ratelimit.Window // of --gentle
+	recog      *fingerprint.Recog
+	engine     discover.Engine
+	mail       *names.Mail // of the mail domains; nil: not asked
+	// mailSilent: not all questions about them were answered.
+	mailSilent atomic.Bool
+	canary     probe.Canary
+	closers    []io.Closer
 	// stateDir is where the state is kept; if empty, where XDG says.
 	stateDir string
 	reading  bool // the scan is stored, and only its report is wanted
@@ -114,18 +120,21 @@ type scanning struct {
 	instead      []string // targets, instead of the arguments
 	portsInstead []uint16
 	rulesInstead []exports
-	within       []within       // the targets that it keeps to
-	listener     net.Listener   // of the sink inside the scan
-	sink         net.Addr       // where it listens
-	wasDone      bool           // when we began
-	result       *report.Report // of a scan that ran to its end
+	within       []within        // the targets that it keeps to
+	listener     net.Listener    // of the sink inside the scan
+	sink         net.Addr        // where it listens
+	mailbox      *canary.Mailbox // that canaries come home to; nil: none is polled
+	wasDone      bool            // when we began
+	result       *report.Report  // of a scan that ran to its end
 
 	mu         sync.Mutex
+	ptr        map[netip.Addr][]string // PTR names, of addresses whose question was answered
 	findings   []probe.Finding
 	deliveries []probe.Delivery
 	home       map[string]bool      // which deliveries these are
 	failures   []string             // probes that could not be made
 	unread     error                // why the deliveries are not known
+	unpolled   error                // why those of the mailbox are not
 	covs       []*discover.Coverage // what was seen from the vantage's own source, then from each further one
 	counters   discover.Counters
 	plain      []uint64     // of each of them: what opened to the vantage's own source after all
@@ -164,6 +173,14 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		if c.IsSet("rules") {
 			sc.s.Rules = named(c.StringSlice("rules"), given(c, "rules"), sc.s.Rules)
 		}
+		if err := sc.otherNotices(c); err != nil {
+			return err
+		}
+		if c.IsSet("assets") && !sc.reading {
+			if err := sc.otherAssets(c, new(config)); err != nil {
+				return err
+			}
+		}
 	} else {
 		args := c.Args().Slice()
 		if sc.instead != nil {
@@ -186,6 +203,12 @@ func (sc *scanning) prepare(ctx context.Context, c *cli.Command) (err error) {
 		return err
 	}
 	if err := sc.readRules(); err != nil {
+		return err
+	}
+	if err := sc.readAssets(ctx, c); err != nil {
+		return err
+	}
+	if sc.secret, err = sc.s.Notices.secret(); err != nil {
 		return err
 	}
 	if sc.journal == nil {
@@ -223,7 +246,7 @@ func (sc *scanning) otherRules(c *cli.Command, cfg *config) error {
 	} else if sc.s.Approvals == "" && cfg.Approvals != "" {
 		sc.s.Approvals = absolute(cfg.path(cfg.Approvals))
 	}
-	return nil
+	return sc.otherAssets(c, cfg)
 }
 
 // checkSources holds that this machine has the further sources, as long as there is something to send from them.
@@ -244,7 +267,7 @@ func resumable(c *cli.Command) error {
 		return errors.New("--resume goes on with a stored scan: leave the targets away")
 	}
 	for _, f := range slices.Concat(targetFlags(), namingFlags(), partFlags(), probeFlags()) {
-		if name := f.Names()[0]; name != "rules" && name != "approvals" && c.IsSet(name) && given(c, name) == "--"+name {
+		if name := f.Names()[0]; name != "rules" && name != "assets" && name != "approvals" && c.IsSet(name) && given(c, name) == "--"+name {
 			return fmt.Errorf("--resume goes on with a stored scan as it was begun: leave --%s away", name)
 		}
 	}
@@ -332,6 +355,12 @@ func (sc *scanning) openState(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if sc.s.StopAt == probe.Delivered && sc.s.IMAP.Server != "" && !sc.s.DiscoverOnly {
+		if sc.mailbox, err = sc.s.IMAP.open(sc.canary); err != nil {
+			return err
+		}
+		sc.mailbox.Store, sc.mailbox.Timeout = sc.cameHome, pollTimeout
+	}
 	if sc.s.newKey != "" && !sc.s.DiscoverOnly {
 		if err := writeKey(sc.s.newKey, sc.s.Key); err != nil {
 			return err
@@ -352,6 +381,9 @@ func (sc *scanning) openState(ctx context.Context) (err error) {
 			return err
 		}
 		sc.closers = append(sc.closers, sc.journal)
+		if err := sc.keepAssets(); err != nil {
+			return err
+		}
 		if sc.plan != nil {
 			if err := sc.openCoverages(); err != nil {
 				return err
@@ -505,7 +537,9 @@ func (sc *scanning) run(ctx context.Context) error {
 	if hard.Err() != nil && wasInterrupted {
 		return &exit{exitIncomplete, "stopped; go on with: relaysweep scan --resume " + sc.s.Scan}
 	}
-	return sc.conclude(ctx, wasInterrupted)
+	err := sc.conclude(ctx, wasInterrupted)
+	sc.notify(ctx)
+	return err
 }
 
 // manyProbes at once hold so much memory that what is collected late would double what the process takes: 10,000 are to
@@ -573,7 +607,7 @@ func (sc *scanning) askNames(ctx context.Context) {
 	if sc.s.Resolver == "" || len(sc.s.Domains) == 0 || sc.s.DiscoverOnly || sc.wasDone {
 		return
 	}
-	sc.mail = names.Resolver{Server: sc.s.Resolver}.Mail(ctx, sc.s.Domains)
+	sc.mail = names.Resolver{Server: sc.s.Resolver, Tries: 2, Failed: func(string, error) { sc.mailSilent.Store(true) }}.Mail(ctx, sc.s.Domains)
 	for _, err := range sc.mail.Errors {
 		fmt.Fprintf(sc.talk, "  %s\n", err)
 	}
@@ -656,7 +690,7 @@ func (sc *scanning) prober() *probe.Prober {
 	}
 	if s.Resolver != "" {
 		p.Lookup = func(ctx context.Context, a netip.Addr) []string {
-			found := names.Resolver{Server: s.Resolver}.PTR(ctx, a)
+			found := sc.pointers(ctx, a)
 			for _, host := range sc.mail.Hosts(a) {
 				if !slices.Contains(found, host) {
 					found = append(found, host)
@@ -677,16 +711,26 @@ func (sc *scanning) awaitDeliveries(ctx context.Context) {
 		return
 	}
 	if sc.wasDone && sc.sink == nil {
-		sc.readDeliveries() // nothing was sent now that could be on its way
+		sc.poll(ctx) // nothing was sent now that could be on its way
+		sc.readDeliveries()
 		return
 	}
 	deadline := time.NewTimer(sc.s.Wait)
 	defer deadline.Stop()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
+	var polled time.Time
 	for sc.awaited() {
+		if time.Since(polled) >= pollEvery && sc.mailbox != nil {
+			sc.poll(ctx)
+			polled = time.Now()
+			continue
+		}
 		select {
 		case <-deadline.C:
+			if time.Since(polled) >= pollEvery-time.Second {
+				sc.poll(ctx)
+			}
 			return
 		case <-ctx.Done():
 			return
@@ -733,22 +777,36 @@ func (sc *scanning) readDeliveries() {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	sc.unread = err
-	ours := make(map[string]bool)
-	for i := range sc.findings {
-		for _, a := range sc.findings[i].Attempts {
-			ours[a.Canary] = true
-		}
-	}
+	ours := sc.ours()
 	for _, d := range ds {
-		if sc.s.Listen == "" || ours[d.Canary] {
+		if sc.s.Listen == "" && sc.s.IMAP.Server == "" || ours[d.Canary] {
 			sc.arrived(d)
 		}
 	}
 }
 
+// ours are the canaries that this scan sent. It is called with the lock held.
+func (sc *scanning) ours() map[string]bool {
+	ours := make(map[string]bool)
+	for i := range sc.findings {
+		for _, a := range sc.findings[i].Attempts {
+			ours[a.Canary] = true
+		}
+		for other := range sc.findings[i].Others {
+			ours[other] = true
+		}
+	}
+	return ours
+}
+
+// deliveryKey tells deliveries apart. The same one may be read again and again, from a file, a mailbox and the journal.
+func deliveryKey(d probe.Delivery) string {
+	return fmt.Sprint(d.Canary, " ", d.Time.UnixNano(), " ", d.Peer, " ", d.To)
+}
+
 // arrived adds a delivery, once. It is called with the lock held.
 func (sc *scanning) arrived(d probe.Delivery) {
-	key := fmt.Sprint(d.Canary, " ", d.Time.UnixNano(), " ", d.Peer, " ", d.To)
+	key := deliveryKey(d)
 	if !sc.home[key] {
 		sc.home[key] = true
 		sc.deliveries = append(sc.deliveries, d)
@@ -771,6 +829,9 @@ func (sc *scanning) conclude(ctx context.Context, interrupted bool) error {
 	if sc.unread != nil {
 		rs.Notes = append(rs.Notes, "what came home is not known: "+sc.unread.Error())
 	}
+	if sc.unpolled != nil {
+		rs.Notes = append(rs.Notes, "what came home is not known: "+sc.unpolled.Error())
+	}
 	if sc.fatal != nil {
 		rs.Notes = append(rs.Notes, sc.fatal.Error())
 	}
@@ -778,6 +839,7 @@ func (sc *scanning) conclude(ctx context.Context, interrupted bool) error {
 		rs.Resume = "relaysweep scan --resume " + s.Scan
 	}
 	in := report.Input{Scan: rs, Findings: sc.findings, Coverage: sc.covs[0].Rows(), Deliveries: sc.deliveries, Rules: sc.rules(sc.covs[0].States()), Approvals: sc.approvals}
+	sc.register(&in)
 	if err := sc.keep(context.WithoutCancel(ctx), &in); err != nil {
 		in.Scan.Notes = append(in.Scan.Notes, "not all is in the inventory: "+err.Error())
 		sc.fatal = cmp.Or(sc.fatal, err)

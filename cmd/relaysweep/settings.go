@@ -46,6 +46,7 @@ type settings struct {
 	Key            []byte
 	MXNames        []string
 	DeliveriesFile string
+	IMAP           imapSettings  // of a mailbox that canaries come home to
 	Wait           time.Duration // for deliveries, after the last probe
 	Domains        []string
 	Senders        []string
@@ -68,12 +69,14 @@ type settings struct {
 	FailOn         string
 	AuditLog       string
 	Outputs        outputs
-	Rules          []exports // of the firewalls on the way
-	Approvals      string    // file of what is approved
-	Within         []within  // targets that the scan keeps to; empty: all
-	Inventory      string    // file or URL
-	Site           string    // that the endpoints belong to
-	Since          time.Time // what was looked at since is passed over; zero: nothing is
+	Rules          []exports        // of the firewalls on the way
+	Approvals      string           // file of what is approved
+	Notices        notices          // who is told when it is over
+	Assets         []discover.Entry // address plans: files, and URLs of NetBox
+	Within         []within         // targets that the scan keeps to; empty: all
+	Inventory      string           // file or URL
+	Site           string           // that the endpoints belong to
+	Since          time.Time        // what was looked at since is passed over; zero: nothing is
 	Notes          []string
 	TargetsFrom    []discover.Entry // sources that name targets, as source.Parse reads them; what they named is in Spec
 	TokenFile      string           // of NetBox
@@ -175,6 +178,7 @@ func targetFlags() []cli.Flag {
 		stringFlag("zone", "firewall zone of the vantage"),
 		rulesFlag(),
 		approvalsFlag(),
+		assetsFlag(),
 		stringFlag("source-ip", "source `ADDRESS`"),
 		listFlag("source", "further `SOURCES`, such as 203.0.113.77,203.0.113.10:25,:25: what is not open is tried again from each"),
 		stringFlag("source-port", "the same from this source `PORT`, such as 25", "g"),
@@ -196,6 +200,7 @@ func probeFlags() []cli.Flag {
 		listFlag("canary-mx", "`DOMAINS` of yours whose MX records name the targets"),
 		stringFlag("canary-wait", "wait so long for canaries after the last probe (default 30s)"),
 		stringFlag("deliveries", "`FILE` that the sink writes, or that canary serve writes and scan reads"),
+		imapFlag("server"), imapFlag("user"), imapFlag("password-file"), imapFlag("mailbox"), imapFlag("tls"), imapFlag("ca-file"),
 		listFlag("local-domain", "mail domains of the organisation"),
 		listFlag("local-sender", "existing addresses of the organisation, to be forged"),
 		boolFlag("vrfy", "ask VRFY whether the local senders exist"),
@@ -215,12 +220,7 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 		return nil, err
 	}
 	s := &settings{Scan: newScanID(), Started: time.Now().UTC()}
-	get := func(flag, key, fromFile string) value {
-		if c.IsSet(flag) {
-			return value{c.String(flag), given(c, flag)}
-		}
-		return value{fromFile, cfg.where(key)}
-	}
+	get := cfg.getter(c)
 	list := func(flag, key string, fromFile []string) ([]string, string) {
 		if c.IsSet(flag) {
 			return c.StringSlice(flag), given(c, flag)
@@ -286,8 +286,14 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 	if s.Rules, err = exportsOf(c, cfg); err != nil {
 		return nil, err
 	}
+	if s.Notices, err = noticesOf(get, cfg); err != nil {
+		return nil, err
+	}
 	if s.Approvals = get("approvals", "$.approvals", cfg.path(cfg.Approvals)).text; s.Approvals != "" {
 		s.Approvals = absolute(s.Approvals)
+	}
+	if s.Assets, err = assetsOf(c, cfg); err != nil {
+		return nil, err
 	}
 	s.Site = get("site", "$.site", cfg.Site).text
 	s.Since, err = sinceOf(get("since", "", ""), s.Started)
@@ -295,6 +301,16 @@ func (p *program) newSettings(c *cli.Command, args []string) (*settings, error) 
 }
 
 type getter func(flag, key, fromFile string) value
+
+// getter gets settings from the command line, the environment or the file, in this order.
+func (cfg *config) getter(c *cli.Command) getter {
+	return func(flag, key, fromFile string) value {
+		if c.IsSet(flag) {
+			return value{c.String(flag), given(c, flag)}
+		}
+		return value{fromFile, cfg.where(key)}
+	}
+}
 
 // probing resolves what is asked of mail servers.
 func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(flag, key string, fromFile []string) ([]string, string)) (err error) {
@@ -306,6 +322,9 @@ func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(fl
 		return err
 	}
 	s.DeliveriesFile = get("deliveries", "$.canary.deliveries", cfg.Canary.Deliveries).text
+	if s.IMAP, err = imapOf(cfg, get); err != nil {
+		return err
+	}
 	if s.Wait, err = get("canary-wait", "$.canary.wait", cfg.Canary.Wait).duration(30 * time.Second); err != nil {
 		return err
 	}
@@ -319,8 +338,9 @@ func (s *settings) probing(c *cli.Command, cfg *config, get getter, list func(fl
 	if s.StopAt == probe.Delivered && s.Canary == "" {
 		return stop.errorf("stop_at delivered sends messages, and they may only go to a mail domain of yours: set canary.domain (--canary-domain)")
 	}
-	if s.StopAt == probe.Delivered && s.Listen == "" && s.DeliveriesFile == "" && !inventory.IsURL(s.Inventory) { // a sink elsewhere may write there
-		return stop.errorf("stop_at delivered needs to see what comes home: set canary.listen for a sink inside the scan, or canary.deliveries, which relaysweep canary serve writes")
+	sees := s.Listen != "" || s.DeliveriesFile != "" || s.IMAP.Server != "" || inventory.IsURL(s.Inventory) // a sink elsewhere may write there
+	if s.StopAt == probe.Delivered && !sees {
+		return stop.errorf("stop_at delivered needs to see what comes home: set canary.listen for a sink inside the scan, or canary.deliveries, which relaysweep canary serve writes, or canary.imap, a mailbox")
 	}
 	keyFile := get("canary-key", "$.canary.key_file", cfg.Canary.KeyFile).text
 	missing := false

@@ -99,3 +99,28 @@ func (m *Mail) Serves(a netip.Addr) []string {
 	}
 	return out
 }
+
+// Naming is a record by which a domain names an address.
+type Naming struct {
+	Kind    string // mx, spf
+	Domain  string
+	Network netip.Prefix // that the record lets send; the address itself where it names that alone
+}
+
+// Names lists the records that name an address, in the order of the domains.
+func (m *Mail) Names(a netip.Addr) []Naming {
+	if m == nil {
+		return nil
+	}
+	var out []Naming
+	a = a.Unmap()
+	for _, d := range m.served[a] {
+		out = append(out, Naming{"mx", d, netip.PrefixFrom(a, a.BitLen())})
+	}
+	for i, s := range m.spf {
+		if by := s.Permitting(a); by.IsValid() {
+			out = append(out, Naming{"spf", m.domains[i], by})
+		}
+	}
+	return out
+}

@@ -207,7 +207,29 @@ func TestMail(t *testing.T) {
 	if q := s.questions(); slices.Contains(q, "mx.f.example. MX") || len(q) > 40 {
 		t.Errorf("%d questions: %q", len(q), q)
 	}
+	// Which records name an address; SPF by the longest network that permits it.
+	for _, c := range []struct{ addr, want string }{
+		{"198.51.100.10", "mx b.example, mx a.example, spf c.example 198.51.100.0/28, spf a.example 198.51.100.10/32"},
+		{"::ffff:198.51.100.14", "mx e.example, spf c.example 198.51.100.0/28"},
+		{"2001:db8::26", "spf c.example 2001:db8::/64"},
+		{"198.51.100.77", ""},
+	} {
+		var got []string
+		for _, n := range m.Names(addr(c.addr)) {
+			s := n.Kind + " " + n.Domain
+			if n.Kind == "spf" {
+				s += " " + n.Network.String()
+			}
+			got = append(got, s)
+		}
+		if got := strings.Join(got, ", "); got != c.want {
+			t.Errorf("%s: named by %q, want %q", c.addr, got, c.want)
+		}
+	}
 	var none *Mail
+	if none.Names(addr("198.51.100.10")) != nil {
+		t.Error("the nil Mail names something")
+	}
 	if none.Hosts(addr("198.51.100.10")) != nil || none.Serves(addr("198.51.100.10")) != nil {
 		t.Error("the nil Mail knows something")
 	}

@@ -61,6 +61,19 @@ func (s *SPF) Networks() []netip.Prefix {
 	return append(out, s.redirect.Networks()...)
 }
 
+// Permitting is the longest network by which the record lets an address send. It is not valid where the record does not.
+func (s *SPF) Permitting(a netip.Addr) (longest netip.Prefix) {
+	if !s.Permits(a) {
+		return longest
+	}
+	for _, n := range s.Networks() {
+		if n.Contains(a.Unmap()) && (!longest.IsValid() || n.Bits() > longest.Bits()) {
+			longest = n
+		}
+	}
+	return longest
+}
+
 // Bounds of one evaluation (RFC 7208 4.6.4). The text and its terms are bounded by us.
 const (
 	maxSPFLookups = 10

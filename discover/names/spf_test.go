@@ -195,3 +195,21 @@ func FuzzParseSPF(f *testing.F) {
 		(&SPF{rules: []rule{{qualifier: '+'}}}).Permits(netip.Addr{})
 	})
 }
+
+// A record may permit an address more than once: the longest network names it best. What an earlier mechanism takes away
+// is named by none.
+func TestPermitting(t *testing.T) {
+	_, r := serve(t, `
+		a.example. 60 IN TXT "v=spf1 -ip4:198.51.100.99 ip4:198.51.100.0/24 include:b.example ip4:198.51.100.99 ?ip4:203.0.113.0/24 ~all"
+		b.example. 60 IN TXT "v=spf1 ip4:198.51.100.25 -all"
+	`)
+	spf, err := r.SPF(t.Context(), "a.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for a, want := range map[string]string{"198.51.100.25": "198.51.100.25/32", "198.51.100.26": "198.51.100.0/24", "198.51.100.99": "invalid Prefix", "203.0.113.1": "invalid Prefix", "192.0.2.1": "invalid Prefix"} {
+		if got := spf.Permitting(addr(a)); got.String() != want {
+			t.Errorf("%s: got %s, want %s", a, got, want)
+		}
+	}
+}

@@ -26,7 +26,7 @@ func readNetBox(r io.Reader, by string, c *collector) error {
 	case err != nil:
 		return err
 	case first == '{' || first == '[':
-		next, err := readNetBoxJSON(in, by, c)
+		next, err := readObjects(in, func(o object) error { return c.take(o, by) })
 		if err == nil && next != "" {
 			err = c.leave("the next pages", by, "the file is one page of several: export them all, or name the URL")
 		}
@@ -89,8 +89,8 @@ func (c *collector) take(o object, by string) error {
 	return c.add(p, by)
 }
 
-// readNetBoxJSON reads one page, {"next": ..., "results": [...]}, or the array alone, an object at a time.
-func readNetBoxJSON(r io.Reader, by string, c *collector) (next string, err error) {
+// readObjects reads one page, {"next": ..., "results": [...]}, or the array alone, an object at a time.
+func readObjects[T any](r io.Reader, take func(T) error) (next string, err error) {
 	d := json.NewDecoder(r)
 	defer func() {
 		var syntax *json.SyntaxError
@@ -103,11 +103,11 @@ func readNetBoxJSON(r io.Reader, by string, c *collector) (next string, err erro
 	}()
 	objects := func() error {
 		for n := 1; d.More(); n++ {
-			var o object
+			var o T
 			if err := d.Decode(&o); err != nil {
 				return err
 			}
-			if err := c.take(o, by); err != nil {
+			if err := take(o); err != nil {
 				return fmt.Errorf("object %d: %w", n, err)
 			}
 		}
@@ -220,12 +220,20 @@ func loopback(host string) bool {
 	return err == nil && a.IsLoopback() || host == "localhost"
 }
 
-// netbox asks the API, page after page. All are of one host: the token goes nowhere else.
+// netbox asks the API for what may be targets.
 func (f *Finder) netbox(ctx context.Context, q Query, c *collector) error {
 	u, err := parseURL(q.Where)
 	if err != nil {
 		return err
 	}
+	by := "netbox:" + u.Host
+	return f.pages(ctx, u, &bounded{left: maxBytes}, func(r io.Reader) (string, error) {
+		return readObjects(r, func(o object) error { return c.take(o, by) })
+	})
+}
+
+// pages asks the API, page after page, and lets read take each. All are of one host: the token goes nowhere else.
+func (f *Finder) pages(ctx context.Context, u *url.URL, body *bounded, read func(io.Reader) (next string, err error)) error {
 	if strings.ContainsFunc(f.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("the token of NetBox holds what no token does")
 	}
@@ -239,14 +247,13 @@ func (f *Finder) netbox(ctx context.Context, q Query, c *collector) error {
 		v.Set("limit", "1000")
 		u.RawQuery = v.Encode()
 	}
-	body := &bounded{left: maxBytes}
 	seen := make(map[string]bool)
 	for page := u; ; {
 		if seen[page.String()] || len(seen) == maxPages {
 			return fmt.Errorf("%s gives pages without end", u.Host)
 		}
 		seen[page.String()] = true
-		next, err := f.page(ctx, client, page, body, q, c)
+		next, err := f.page(ctx, client, page, body, read)
 		if err != nil {
 			return fmt.Errorf("%s: %w", u.Host, err)
 		}
@@ -259,7 +266,7 @@ func (f *Finder) netbox(ctx context.Context, q Query, c *collector) error {
 	}
 }
 
-func (f *Finder) page(ctx context.Context, client *http.Client, u *url.URL, body *bounded, q Query, c *collector) (next string, err error) {
+func (f *Finder) page(ctx context.Context, client *http.Client, u *url.URL, body *bounded, read func(io.Reader) (string, error)) (next string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return "", err
@@ -285,5 +292,5 @@ func (f *Finder) page(ctx context.Context, client *http.Client, u *url.URL, body
 		return "", fmt.Errorf("it answers %d", code)
 	}
 	body.r = resp.Body
-	return readNetBoxJSON(body, "netbox:"+u.Host, c)
+	return read(body)
 }

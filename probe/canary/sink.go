@@ -1,4 +1,5 @@
-// Package canary is where canaries come home: an SMTP server that takes nothing else.
+// Package canary is where canaries come home: an SMTP server that takes nothing else, and an IMAP mailbox that is polled
+// where no such server can run.
 //
 // A canary is a test message whose recipient's local part proves which attempt sent it (probe.Canary). The sink checks
 // that proof with the operator's key and refuses every other recipient, so that it can stand on the open internet.

@@ -239,6 +239,21 @@ func (s *Store) Read(ctx context.Context, i Info) (*Reader, error) {
 
 func (r *Reader) read(ctx context.Context) (err error) {
 	in := &r.Input
+	if err := r.about(ctx); err != nil {
+		return err
+	}
+	if in.Coverage, err = r.coverage(ctx); err != nil {
+		return err
+	}
+	if in.Deliveries, err = r.store.deliveries(ctx, r.info.id); err != nil {
+		return err
+	}
+	return r.findings(ctx)
+}
+
+// about reads what was asked for, and how it went.
+func (r *Reader) about(ctx context.Context) error {
+	in := &r.Input
 	var about []byte
 	if err := r.store.db.QueryRowContext(ctx, "SELECT about FROM scan WHERE id = $1", r.info.id).Scan(&about); err != nil {
 		return err
@@ -259,13 +274,27 @@ func (r *Reader) read(ctx context.Context) (err error) {
 		in.Scan.Complete = false
 		in.Scan.Notes = append(in.Scan.Notes, "the scan has not come to an end: this is what it found so far")
 	}
-	if in.Coverage, err = r.coverage(ctx); err != nil {
-		return err
+	return nil
+}
+
+// Mentions are what DNS said of addresses when the scan ended last; nil: it was not asked.
+func (s *Store) Mentions(ctx context.Context, i Info) (map[netip.Addr][]report.Mention, error) {
+	pack, err := newPacker()
+	if err != nil {
+		return nil, err
 	}
-	if in.Deliveries, err = r.store.deliveries(ctx, r.info.id); err != nil {
-		return err
+	defer pack.close()
+	var about []byte
+	err = s.db.QueryRowContext(ctx, "SELECT about FROM scan_end WHERE scan = $1 ORDER BY ended DESC LIMIT 1", i.id).Scan(&about)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
 	}
-	return r.findings(ctx)
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	var e ending
+	err = pack.unpack(about, &e)
+	return e.Mentions, err
 }
 
 func (r *Reader) coverage(ctx context.Context) (out []discover.CoverageRow, err error) {

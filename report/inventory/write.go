@@ -452,7 +452,7 @@ type Use struct {
 // ending is what is stored of an end beside its columns.
 type ending struct {
 	About    report.Scan
-	Mentions map[netip.Addr][]report.Mention `json:",omitempty"`
+	Mentions map[netip.Addr][]report.Mention
 }
 
 // End stores how the scan ended, and what it saw of the endpoints that were known before and are not open now: what it

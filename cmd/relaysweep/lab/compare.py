@@ -48,7 +48,7 @@ def configuration(vantage, stop_at):
         "vantage.name": vantage, "vantage.zone": zone, "vantage.source": SCANNER[vantage],
         "canary.domain": CANARY_DOMAIN, **{f"canary.{k}": v for k, v in home.items()},
         "local.domains": f"[{DOMAIN}]", "local.senders": f"[alice@{DOMAIN}]", "local.hello": f"scanner.{domain}", "local.resolver": f'"{RESOLVER[vantage]}:53"',
-        "rate.total": 2000, "rate.per_net": 0, "rate.per_host": 0, "stop_at": stop_at,
+        "rate.total": 2000, "rate.per_net": 0, "rate.per_host": 0, "stop_at": stop_at, "inventory": "inventory.db",
     }
     for name, line in KEYS.items():
         if name in ON and (name != "sources" or vantage == "outside"):

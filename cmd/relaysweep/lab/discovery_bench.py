@@ -73,7 +73,7 @@ class Run:
 
 def environment(lab):
     lab.scans += 1
-    return dict(os.environ, XDG_STATE_HOME=f"{lab.dir}/state{lab.scans}", NO_COLOR="1")
+    return dict(os.environ, XDG_STATE_HOME=f"{lab.dir}/state{lab.scans}", XDG_DATA_HOME=f"{lab.dir}/state{lab.scans}", NO_COLOR="1")
 
 def fill(lab, command, net, port):
     write(f"{lab.dir}/empty", "")

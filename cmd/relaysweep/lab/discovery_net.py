@@ -194,7 +194,7 @@ class Lab:
     def discover(self, *args, state=None, **kw):
         """Starts ours. Its state lies in a folder of its own, unless told where."""
         self.scans += 1
-        env = dict(os.environ, XDG_STATE_HOME=state or f"{self.dir}/state{self.scans}", NO_COLOR="1")
+        env = dict(os.environ, XDG_STATE_HOME=state or f"{self.dir}/state{self.scans}", XDG_DATA_HOME=state or f"{self.dir}/state{self.scans}", NO_COLOR="1")
         env = {k: v for k, v in env.items() if not k.startswith("RELAYSWEEP_")}
         return self.start(SCANNER, self.binary, "discover", *args, env=env, stdin=subprocess.DEVNULL, **kw)
 
