@@ -103,6 +103,8 @@ type Proofs struct {
 
 	*Finding
 	memory memory
+	class  Class // "" until it is asked for
+	reason string
 }
 
 // Proofs reads the replies to the finding's attempts.
@@ -152,13 +154,21 @@ func (f *Proofs) Opened() []string {
 func (f *Finding) Class() Class { return f.Proofs().Class() }
 
 // Class computes the class, with the reason where it is not plain.
-func (f *Proofs) Class() Class { c, _ := f.classify(); return c }
+func (f *Proofs) Class() Class {
+	if f.class == "" {
+		f.class, f.reason = f.classify()
+	}
+	return f.class
+}
 
 // Reason says in a sentence how the verdict and class came about.
 func (f *Finding) Reason() string { return f.Proofs().Reason() }
 
 // Reason says in a sentence how the verdict and class came about.
-func (f *Proofs) Reason() string { _, r := f.classify(); return r }
+func (f *Proofs) Reason() string {
+	f.Class()
+	return f.reason
+}
 
 func (f *Proofs) classify() (Class, string) {
 	if !f.SMTP() && len(f.Attempts) == 0 { // QMTP and QMQP are tested as well

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -159,14 +160,10 @@ func TestOneThatCannotBeStoredTakesNoneWithIt(t *testing.T) {
 		s := open(t, name)
 		w := begin(t, t.Context(), s, "neighbours")
 		refused := errors.New("this one cannot be stored")
-		var away time.Time
-		// All are one transaction until it fails.
-		jobs := make(chan error, 3)
-		gate := make(chan struct{})
-		go w.do(func(*writing) error { <-gate; return nil }) // the writer is busy until all are queued
-		for len(w.queue) > 0 || away.IsZero() {
-			away = time.Now()
-		}
+		jobs := make(chan error, 1)
+		busy, gate := make(chan struct{}), make(chan struct{})
+		go w.do(func(*writing) error { close(busy); <-gate; return nil }) // until all are queued, to be one transaction
+		<-busy
 		var wg sync.WaitGroup
 		for i := range 20 {
 			wg.Go(func() {
@@ -181,6 +178,9 @@ func TestOneThatCannotBeStoredTakesNoneWithIt(t *testing.T) {
 					t.Errorf("%d: %v", i, err)
 				}
 			})
+		}
+		for len(w.queue) < 20 {
+			runtime.Gosched()
 		}
 		close(gate)
 		wg.Wait()

@@ -62,21 +62,40 @@ func kills(t *testing.T) int {
 // Law 8: what Add returned for is there after kill -9 at any moment, from the making of the inventory on.
 func TestNothingStoredIsLostByAKill(t *testing.T) {
 	databases(t, func(t *testing.T, name string) {
-		const each = 1000
+		const each, inventories = 1000, 10 // a new inventory after so many kills: it is killed while it is made, too
 		seed := rand.Uint64()
 		random := rand.New(rand.NewPCG(seed, 0))
-		acknowledged, killed := make(map[string]bool), 0
+		acknowledged, killed, added := make(map[string]bool), 0, 0
+		first := name
 		for n := range kills(t) {
+			if n%inventories == 0 && n > 0 {
+				clear(acknowledged)
+				if name = first + strconv.Itoa(n); IsURL(first) {
+					name = running.fresh(t)
+				}
+			}
 			c := startChild(t, "add", adding{Inventory: name, Scan: "killed", First: n * each, Count: each, Writers: 8, Start: at(1)})
-			timer := time.AfterFunc(time.Duration(random.IntN(200))*time.Millisecond, func() { c.Process.Kill() })
-			for _, line := range c.lines() {
-				switch {
+			// Every other one while it begins, the others while they write.
+			kill := func() { c.Process.Kill() }
+			timer := time.AfterFunc(time.Duration(random.IntN(200))*time.Millisecond, kill)
+			after := 0
+			if n%2 == 1 {
+				timer.Stop()
+				after = 1 + random.IntN(60)
+			}
+			for c.out.Scan() {
+				if after--; after == 0 {
+					kill()
+				}
+				switch line := c.out.Text(); {
 				case strings.HasPrefix(line, "error:"):
 					t.Fatalf("kill %d, seed %d: %s", n, seed, line)
 				case line != "done":
 					acknowledged[line] = true
+					added++
 				}
 			}
+			c.Wait()
 			timer.Stop()
 			if c.ProcessState.ExitCode() == -1 {
 				killed++
@@ -95,10 +114,10 @@ func TestNothingStoredIsLostByAKill(t *testing.T) {
 			}
 			s.Close()
 		}
-		if killed == 0 || len(acknowledged) == 0 {
-			t.Errorf("%d processes were killed and %d findings were stored: nothing was shown", killed, len(acknowledged))
+		if killed == 0 || added == 0 {
+			t.Errorf("%d processes were killed and %d findings were stored: nothing was shown", killed, added)
 		}
-		t.Logf("%d killed, %d findings", killed, len(acknowledged))
+		t.Logf("%d killed, %d findings", killed, added)
 	})
 }
 

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"relaysweep/discover"
@@ -340,6 +343,7 @@ func (r *Reader) findings(ctx context.Context) error {
 	in.Past = make(map[netip.AddrPort]report.Sight)
 	var ids []home
 	var whole []int
+	var digests [][]byte
 	for rows.Next() {
 		row, err := r.pack.sight(rows)
 		if err != nil {
@@ -347,23 +351,18 @@ func (r *Reader) findings(ctx context.Context) error {
 		}
 		at := row.at
 		f := probe.Finding{Addr: row.Addr, Vantage: r.info.Vantage, Source: row.Source, Protocol: "unknown", Note: onlyListed, Started: at, Ended: at}
-		var judged report.Judgement
-		if row.digest != nil {
-			var d digest
-			if err := r.pack.unpack(row.digest, &d); err != nil {
-				return err
-			}
-			f, judged = d.Finding, d.Judged
-		}
 		if row.digest != nil && (homes[home{r.info.id, row.endpoint}] || row.judged != report.JudgementVersion) {
-			judged = report.Judgement{}
+			row.digest = nil // it is judged anew
 			whole = append(whole, len(in.Findings))
 		}
-		row.Found = nil
 		in.Past[row.Addr] = row.Sight
-		in.Findings, in.Judged, ids = append(in.Findings, f), append(in.Judged, judged), append(ids, home{r.info.id, row.endpoint})
+		in.Findings, digests, ids = append(in.Findings, f), append(digests, row.digest), append(ids, home{r.info.id, row.endpoint})
 	}
 	if err := rows.Err(); err != nil {
+		return err
+	}
+	rows.Close()
+	if err := r.unpack(digests); err != nil {
 		return err
 	}
 	in.Whole = func(i int) (probe.Finding, error) {
@@ -378,6 +377,33 @@ func (r *Reader) findings(ctx context.Context) error {
 		in.Findings[i] = f
 	}
 	return nil
+}
+
+// unpack fills in the findings and judgements that are stored, by all processors: most of the time goes there.
+func (r *Reader) unpack(digests [][]byte) error {
+	in := &r.Input
+	in.Judged = make([]report.Judgement, len(in.Findings))
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	workers := runtime.GOMAXPROCS(0)
+	errs := make([]error, workers)
+	for k := range workers {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(digests); i = int(next.Add(1)) - 1 {
+				if digests[i] == nil {
+					continue
+				}
+				var d digest
+				if errs[k] = r.pack.unpack(digests[i], &d); errs[k] != nil {
+					return
+				}
+				in.Findings[i], in.Judged[i] = d.Finding, d.Judged
+				digests[i] = nil
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // onlyListed is of an opening that nothing was said to.
