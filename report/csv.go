@@ -97,7 +97,12 @@ func WriteCSV(w io.Writer, r *Report) error {
 // take alike, and the same after a semicolon, which separates cells where the comma is a decimal mark.
 var formula = regexp.MustCompile(`(^|;)(\s*)([=+\-@\t\r＝＋－＠])`)
 
-func disarm(s string) string { return formula.ReplaceAllString(s, "$1$2'$3") }
+func disarm(s string) string {
+	if !strings.ContainsAny(s, "=+-@\t\r＝＋－＠") { // most cells; the expression takes a microsecond
+		return s
+	}
+	return formula.ReplaceAllString(s, "$1$2'$3")
+}
 
 func joinNonEmpty(sep string, parts ...string) string {
 	var out []string

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -125,7 +126,7 @@ func (s *Store) Findings(ctx context.Context, i Info) (findings []probe.Finding,
 			return nil, nil, s.explain(err)
 		}
 		var f probe.Finding
-		if err := pack.unpack(body, &f); err != nil {
+		if err := pack.unpackFinding(body, &f); err != nil {
 			return nil, nil, s.explain(err)
 		}
 		findings = append(findings, f)
@@ -206,7 +207,7 @@ func (s *Store) evidence(ctx context.Context, pack *packer, h home) (f probe.Fin
 		return f, errors.New("its evidence was pruned")
 	}
 	if err == nil {
-		err = pack.unpack(body, &f)
+		err = pack.unpackFinding(body, &f)
 	}
 	return f, err
 }
@@ -394,7 +395,7 @@ func (r *Reader) unpack(digests [][]byte) error {
 					continue
 				}
 				var d digest
-				if errs[k] = r.pack.unpack(digests[i], &d); errs[k] != nil {
+				if errs[k] = r.pack.unpackFinding(digests[i], &d); errs[k] != nil {
 					return
 				}
 				in.Findings[i], in.Judged[i] = d.Finding, d.Judged
@@ -415,12 +416,12 @@ type sightRow struct {
 	scan, opened, endpoint int64
 	at                     time.Time
 	judged                 int64
-	same, digest           []byte
+	digest                 []byte
 }
 
 // sightQuery reads looks, each with the finding of the last one that found it open.
 const sightQuery = `SELECT e.id, e.address, e.port, s.scan, s.opened, n.name, s.at, s.state, s.sure, s.silent, s.why, s.source, s.first_seen, s.last_seen, s.checked,
-	coalesce(f.judged, 0), f.same, f.digest, coalesce(p.lines, '')
+	coalesce(f.judged, 0), f.digest, coalesce(p.lines, '')
 	FROM endpoint e JOIN sighting s ON s.endpoint = e.id JOIN scan n ON n.id = s.scan
 	LEFT JOIN finding f ON f.scan = s.opened AND f.endpoint = s.endpoint
 	LEFT JOIN passage p ON p.scan = s.opened AND p.endpoint = s.endpoint `
@@ -428,7 +429,7 @@ const sightQuery = `SELECT e.id, e.address, e.port, s.scan, s.opened, n.name, s.
 func (*packer) sight(rows *sql.Rows) (r sightRow, err error) {
 	var address, state, lines string
 	var port, at, sure, silent, first, last, checked int64
-	if err = rows.Scan(&r.endpoint, &address, &port, &r.scan, &r.opened, &r.Scan, &at, &state, &sure, &silent, &r.Why, &r.Source, &first, &last, &checked, &r.judged, &r.same, &r.digest, &lines); err != nil {
+	if err = rows.Scan(&r.endpoint, &address, &port, &r.scan, &r.opened, &r.Scan, &at, &state, &sure, &silent, &r.Why, &r.Source, &first, &last, &checked, &r.judged, &r.digest, &lines); err != nil {
 		return r, err
 	}
 	if r.Addr, err = endpointOf(address, port); err != nil {
@@ -447,36 +448,53 @@ func (*packer) sight(rows *sql.Rows) (r sightRow, err error) {
 	return r, nil
 }
 
-// knownAt is what a vantage knew of each endpoint at a time, in the order of the endpoints' ids.
-func (s *Store) knownAt(ctx context.Context, pack *packer, vantage int64, site string, at time.Time) iter.Seq2[sightRow, error] {
-	return func(yield func(sightRow, error) bool) {
-		rows, err := s.db.QueryContext(ctx, sightQuery+`WHERE e.site = $2 AND s.vantage = $1
-			AND s.at = (SELECT max(m.at) FROM sighting m WHERE m.endpoint = e.id AND m.vantage = $1 AND m.at <= $3) ORDER BY e.id, s.scan DESC`, vantage, site, at.UnixMilli())
-		if err != nil {
-			yield(sightRow{}, err)
-			return
-		}
-		defer rows.Close()
-		last := int64(-1)
-		for rows.Next() {
-			r, err := pack.sight(rows)
-			if err == nil && r.endpoint == last {
-				continue // two scans looked in the same millisecond
-			}
-			last = r.endpoint
-			if !yield(r, err) || err != nil {
-				return
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(sightRow{}, err)
-		}
+// mark is as much of a look as tells whether another one shows the same.
+type mark struct {
+	addr           netip.AddrPort
+	endpoint, scan int64
+	open, sure     bool
+	silent         int64
+	first, last    int64
+	checked        int64
+	same, lines    string
+	by             string // the scan, as relaysweep names it
+}
+
+func (m *mark) sight() *report.Sight {
+	return &report.Sight{Addr: m.addr, State: discover.Open, Scan: m.by, Sure: m.sure, Silent: int(m.silent), FirstSeen: moment(m.first), LastSeen: moment(m.last), LastChecked: moment(m.checked)}
+}
+
+// knownAt is the last look of a vantage at each endpoint up to a time, in the order of the endpoints' ids.
+func (s *Store) knownAt(ctx context.Context, vantage int64, site string, at time.Time) ([]mark, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT e.id, e.address, e.port, s.scan, n.name, s.state, s.sure, s.silent, s.first_seen, s.last_seen, s.checked, s.same, coalesce(p.lines, '')
+		FROM endpoint e JOIN sighting s ON s.endpoint = e.id AND s.vantage = $1 JOIN scan n ON n.id = s.scan LEFT JOIN passage p ON p.scan = s.opened AND p.endpoint = s.endpoint
+		WHERE e.site = $2 AND s.at = (SELECT max(m.at) FROM sighting m WHERE m.endpoint = e.id AND m.vantage = $1 AND m.at <= $3)`, vantage, site, at.UnixMilli())
+	if err != nil {
+		return nil, err
 	}
+	defer rows.Close()
+	var out []mark
+	var address, state, same, lines sql.RawBytes
+	for rows.Next() {
+		var m mark
+		var port, sure int64
+		if err := rows.Scan(&m.endpoint, &address, &port, &m.scan, &m.by, &state, &sure, &m.silent, &m.first, &m.last, &m.checked, &same, &lines); err != nil {
+			return nil, err
+		}
+		if m.addr, err = endpointOf(string(address), port); err != nil {
+			return nil, err
+		}
+		m.open, m.sure, m.same, m.lines = string(state) == discover.Open.String(), sure != 0, string(same), string(lines)
+		out = append(out, m)
+	}
+	slices.SortFunc(out, func(a, b mark) int { return cmp.Or(cmp.Compare(a.endpoint, b.endpoint), cmp.Compare(b.scan, a.scan)) })
+	out = slices.CompactFunc(out, func(a, b mark) bool { return a.endpoint == b.endpoint }) // two scans looked in the same millisecond
+	return out, rows.Err()
 }
 
 // Between yields what was known of each endpoint at the end of one scan and of a later one from the same vantage, in no
 // order that means anything. After is nil where nobody looked in between, before is nil where nothing was known. Of two
-// open ones whose findings are the same to a person neither is read. The error ends it.
+// open ones whose findings are the same to a person what was found is not read. The error ends it.
 func (s *Store) Between(ctx context.Context, from, to Info, failed *error) iter.Seq2[*report.Sight, *report.Sight] {
 	return func(yield func(before, after *report.Sight) bool) {
 		err := s.between(ctx, from, to, yield)
@@ -501,75 +519,91 @@ func (s *Store) between(ctx context.Context, from, to Info, yield func(before, a
 	if err != nil {
 		return err
 	}
-	nextA, stopA := iter.Pull2(s.knownAt(ctx, pack, from.vantage, from.Site, from.until()))
-	defer stopA()
-	nextB, stopB := iter.Pull2(s.knownAt(ctx, pack, to.vantage, to.Site, to.until()))
-	defer stopB()
-	read := func(r *sightRow) error {
-		if r.digest == nil {
-			return nil
-		}
-		var d digest
-		if err := pack.unpack(r.digest, &d); err != nil {
-			return err
-		}
-		if h := (home{r.opened, r.endpoint}); homes[h] || r.judged != report.JudgementVersion {
-			whole, err := s.evidence(ctx, pack, h)
-			if err == nil {
-				deliveries, err := s.deliveries(ctx, r.opened)
-				if err != nil {
-					return err
-				}
-				d.Judged = report.Judge(report.Joined(whole, deliveries))
-			}
-		}
-		r.Found, r.Judged = &d.Finding, d.Judged
-		return nil
+	var a, b []mark
+	var errA, errB error
+	var wg sync.WaitGroup
+	wg.Go(func() { a, errA = s.knownAt(ctx, from.vantage, from.Site, from.until()) })
+	b, errB = s.knownAt(ctx, to.vantage, to.Site, to.until())
+	wg.Wait()
+	if err := errors.Join(errA, errB); err != nil {
+		return err
 	}
-	a, errA, moreA := nextA()
-	b, errB, moreB := nextB()
-	for moreA || moreB {
-		if err := errors.Join(errA, errB); err != nil {
-			return err
+	for len(a)+len(b) > 0 {
+		var before, after *mark
+		if len(a) > 0 && (len(b) == 0 || a[0].endpoint <= b[0].endpoint) {
+			before = &a[0]
 		}
-		var before, after *sightRow
-		if moreA && (!moreB || a.endpoint <= b.endpoint) {
-			row := a
-			before = &row
-		}
-		if moreB && (!moreA || b.endpoint <= a.endpoint) {
-			row := b
-			after = &row
+		if len(b) > 0 && (len(a) == 0 || b[0].endpoint <= a[0].endpoint) {
+			after = &b[0]
 		}
 		if before != nil {
-			a, errA, moreA = nextA()
+			a = a[1:]
 		}
 		if after != nil {
-			b, errB, moreB = nextB()
+			b = b[1:]
 		}
 		if before != nil && after != nil && before.scan == after.scan {
 			after = nil // nobody looked since
 		}
-		alike := before != nil && after != nil && before.State == discover.Open && after.State == discover.Open && len(before.same) > 0 && string(before.same) == string(after.same) && !homes[home{before.opened, before.endpoint}] && !homes[home{after.opened, after.endpoint}]
-		for _, r := range []*sightRow{before, after} {
-			if r != nil && !alike {
-				if err := read(r); err != nil {
-					return err
-				}
-			}
+		x, y, err := s.pair(ctx, pack, homes, before, after)
+		if err != nil {
+			return err
 		}
-		if !yield(sightOf(before), sightOf(after)) {
+		if !yield(x, y) {
 			return nil
 		}
 	}
-	return errors.Join(errA, errB)
+	return nil
 }
 
-func sightOf(r *sightRow) *report.Sight {
-	if r == nil {
-		return nil
+// pair reads what two looks showed. Of two that show the same to a person no more is told than that.
+func (s *Store) pair(ctx context.Context, pack *packer, homes map[home]bool, before, after *mark) (x, y *report.Sight, err error) {
+	if before != nil && after != nil && before.open && after.open && before.same != "" && before.same == after.same && before.lines == after.lines && !homes[home{before.scan, before.endpoint}] && !homes[home{after.scan, after.endpoint}] {
+		return before.sight(), after.sight(), nil
 	}
-	return &r.Sight
+	for _, m := range []struct {
+		mark *mark
+		out  **report.Sight
+	}{{before, &x}, {after, &y}} {
+		if m.mark == nil {
+			continue
+		}
+		if *m.out, err = s.sight(ctx, pack, homes, home{m.mark.scan, m.mark.endpoint}); err != nil {
+			return nil, nil, err
+		}
+	}
+	return x, y, nil
+}
+
+// sight reads one look, with what was found when the endpoint was open for the last time.
+func (s *Store) sight(ctx context.Context, pack *packer, homes map[home]bool, at home) (*report.Sight, error) {
+	rows, err := s.db.QueryContext(ctx, sightQuery+"WHERE s.scan = $1 AND s.endpoint = $2", at.scan, at.endpoint)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return nil, errors.Join(rows.Err(), errPacked)
+	}
+	r, err := pack.sight(rows)
+	if err != nil || r.digest == nil {
+		return &r.Sight, err
+	}
+	var d digest
+	if err := pack.unpackFinding(r.digest, &d); err != nil {
+		return nil, err
+	}
+	if h := (home{r.opened, r.endpoint}); homes[h] || r.judged != report.JudgementVersion {
+		if whole, err := s.evidence(ctx, pack, h); err == nil {
+			deliveries, err := s.deliveries(ctx, r.opened)
+			if err != nil {
+				return nil, err
+			}
+			d.Judged = report.Judge(report.Joined(whole, deliveries))
+		}
+	}
+	r.Found, r.Judged = &d.Finding, d.Judged
+	return &r.Sight, nil
 }
 
 // History is every look at an endpoint, or with port 0 at all ports of an address, the first one first.
@@ -608,7 +642,7 @@ func (s *Store) History(ctx context.Context, site string, a netip.AddrPort) ([]L
 		if row.digest != nil {
 			h := home{row.opened, row.endpoint}
 			var d digest
-			if err := pack.unpack(row.digest, &d); err != nil {
+			if err := pack.unpackFinding(row.digest, &d); err != nil {
 				return nil, s.explain(err)
 			}
 			if whole, err := s.evidence(ctx, pack, h); err == nil {

@@ -157,11 +157,11 @@ func (w *Scan) Close() error {
 // Add stores a finding, and returns when it is safe on disk.
 func (w *Scan) Add(f *probe.Finding) error {
 	d := digest{report.Digest(f), report.Judge(f)}
-	small, err := w.pack.pack(d)
+	small, err := w.pack.packFinding(d)
 	if err != nil {
 		return err
 	}
-	whole, err := w.pack.pack(f)
+	whole, err := w.pack.packFinding(f)
 	if err != nil {
 		return err
 	}
@@ -182,14 +182,14 @@ func (w *Scan) Add(f *probe.Finding) error {
 		if err != nil {
 			return err
 		}
-		if err := w.sight(tx, endpoint, look{state: discover.Open, sure: true, source: f.Source}, at); err != nil {
+		if err := w.sight(tx, endpoint, look{state: discover.Open, sure: true, source: f.Source, same: same}, at); err != nil {
 			return err
 		}
-		if err := tx.exec(`INSERT INTO finding (scan, endpoint, protocol, product, version, certificate, verdict, class, judged, same, digest)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		if err := tx.exec(`INSERT INTO finding (scan, endpoint, protocol, product, version, certificate, verdict, class, judged, digest)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 			ON CONFLICT (scan, endpoint) DO UPDATE SET protocol = excluded.protocol, product = excluded.product, version = excluded.version,
-			certificate = excluded.certificate, verdict = excluded.verdict, class = excluded.class, judged = excluded.judged, same = excluded.same, digest = excluded.digest`,
-			w.id, endpoint, text(f.Protocol), text(f.Service.Product), text(f.Service.Version), certificate, d.Judged.Verdict.String(), string(d.Judged.Class), int64(report.JudgementVersion), same, small); err != nil {
+			certificate = excluded.certificate, verdict = excluded.verdict, class = excluded.class, judged = excluded.judged, digest = excluded.digest`,
+			w.id, endpoint, text(f.Protocol), text(f.Service.Product), text(f.Service.Version), certificate, d.Judged.Verdict.String(), string(d.Judged.Class), int64(report.JudgementVersion), small); err != nil {
 			return err
 		}
 		if err := tx.exec("INSERT INTO evidence (scan, endpoint, body) VALUES ($1, $2, $3) ON CONFLICT (scan, endpoint) DO UPDATE SET body = excluded.body", w.id, endpoint, whole); err != nil {
@@ -239,6 +239,7 @@ type look struct {
 	sure   bool
 	why    string
 	source string
+	same   []byte // of a finding: see sameness
 }
 
 // life is what a vantage knows of an endpoint by its looks so far.
@@ -285,11 +286,11 @@ func (w *Scan) sight(tx *writing, endpoint int64, l look, at time.Time) error {
 }
 
 func (w *Scan) look(tx *writing, endpoint int64, l look, at int64, now life) error {
-	return tx.exec(`INSERT INTO sighting (scan, endpoint, vantage, at, state, sure, silent, why, source, first_seen, last_seen, checked, opened)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+	return tx.exec(`INSERT INTO sighting (scan, endpoint, vantage, at, state, sure, silent, why, source, first_seen, last_seen, checked, opened, same)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 		ON CONFLICT (scan, endpoint) DO UPDATE SET at = excluded.at, state = excluded.state, sure = excluded.sure, silent = excluded.silent, why = excluded.why,
-		source = excluded.source, first_seen = excluded.first_seen, last_seen = excluded.last_seen, checked = excluded.checked, opened = excluded.opened`,
-		w.id, endpoint, w.vantage, at, l.state.String(), number(l.sure), now.silent, text(l.why), text(l.source), now.first, now.last, now.checked, now.opened)
+		source = excluded.source, first_seen = excluded.first_seen, last_seen = excluded.last_seen, checked = excluded.checked, opened = excluded.opened, same = excluded.same`,
+		w.id, endpoint, w.vantage, at, l.state.String(), number(l.sure), now.silent, text(l.why), text(l.source), now.first, now.last, now.checked, now.opened, l.same)
 }
 
 // between stores a look that is not the last one: another scan has looked since, or this one did before. What is known
@@ -496,7 +497,7 @@ func (w *Scan) End(_ context.Context, end End) error {
 				if !in {
 					continue
 				}
-				if err := w.sight(tx, k.endpoint, look{s.State, s.Sure, s.Why, k.source}, at); err != nil {
+				if err := w.sight(tx, k.endpoint, look{state: s.State, sure: s.Sure, why: s.Why, source: k.source}, at); err != nil {
 					return err
 				}
 			}

@@ -65,6 +65,7 @@ CREATE TABLE sighting (
 	last_seen  BIGINT NOT NULL, -- open for the last time
 	checked    BIGINT NOT NULL, -- looked at for the last time
 	opened     BIGINT NOT NULL, -- the scan that found it open for the last time; 0: none
+	same       {{blob}},          -- of a finding: hash of what a change would be told of
 	PRIMARY KEY (scan, endpoint)
 );
 CREATE INDEX sighting_life ON sighting (endpoint, vantage, at);
@@ -79,7 +80,6 @@ CREATE TABLE finding (
 	verdict     TEXT   NOT NULL, -- as the replies had it; a delivery of a canary of it proves more
 	class       TEXT   NOT NULL,
 	judged      BIGINT NOT NULL, -- by which version of the judgement
-	same        {{blob}} NOT NULL, -- hash of what a change would be told of
 	digest      {{blob}} NOT NULL, -- the finding without attempts and transcripts, and the judgement: packed
 	PRIMARY KEY (scan, endpoint)
 );
