@@ -180,7 +180,17 @@ func (sc *scanning) keep(ctx context.Context, in *report.Input) error {
 	if err := sc.inv.End(ctx, end); err != nil {
 		return err
 	}
-	return recall(ctx, sc.store, sc.s.Scan, in)
+	if err := recall(ctx, sc.store, sc.s.Scan, in); err != nil {
+		return err
+	}
+	if c := in.Changes; c != nil && sc.fresh != nil {
+		n := len(c.List)
+		c.List = slices.DeleteFunc(c.List, func(d report.Change) bool { // it was passed over for having been looked at
+			return d.Kind == report.IsNotRechecked && d.Before != nil && sc.fresh.Holds(d.Addr)
+		})
+		c.Same += n - len(c.List)
+	}
+	return nil
 }
 
 // recall reads what the inventory tells beside a scan.
