@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"testing"
@@ -282,6 +283,9 @@ func (m *model) checkRead(s *modelScan, i Info) {
 	}
 }
 
+// lastFound is what a line tells of a finding.
+var lastFound = regexp.MustCompile(`(checked=\d+ ).*?( -> |$)`)
+
 func (m *model) checkBetween(a, b *modelScan, from, to Info) {
 	m.t.Helper()
 	before, after := m.knownAt(a, a.ended), m.knownAt(b, b.ended)
@@ -317,6 +321,10 @@ func (m *model) checkBetween(a, b *modelScan, from, to Info) {
 			return m.told(s)
 		}
 		e := cmpOr(x, y).Addr
+		if x != nil && y != nil && x.State == y.State && x.State != discover.Open && x.Sure && y.Sure && min(x.Silent, 2) == min(y.Silent, 2) {
+			// Nothing became of it, so what was found when it was open is not read.
+			want[e] = lastFound.ReplaceAllString(want[e], "$1$2")
+		}
 		if got := line(x) + " -> " + line(y); got != want[e] {
 			m.t.Errorf("between %d and %d, %s:\n got %s\nwant %s", a.n, b.n, e, got, want[e])
 		}

@@ -452,7 +452,8 @@ func (*packer) sight(rows *sql.Rows) (r sightRow, err error) {
 type mark struct {
 	addr           netip.AddrPort
 	endpoint, scan int64
-	open, sure     bool
+	state          discover.State
+	sure           bool
 	silent         int64
 	first, last    int64
 	checked        int64
@@ -461,7 +462,7 @@ type mark struct {
 }
 
 func (m *mark) sight() *report.Sight {
-	return &report.Sight{Addr: m.addr, State: discover.Open, Scan: m.by, Sure: m.sure, Silent: int(m.silent), FirstSeen: moment(m.first), LastSeen: moment(m.last), LastChecked: moment(m.checked)}
+	return &report.Sight{Addr: m.addr, State: m.state, Scan: m.by, Sure: m.sure, Silent: int(m.silent), FirstSeen: moment(m.first), LastSeen: moment(m.last), LastChecked: moment(m.checked)}
 }
 
 // knownAt is the last look of a vantage at each endpoint up to a time, in the order of the endpoints' ids.
@@ -484,7 +485,10 @@ func (s *Store) knownAt(ctx context.Context, vantage int64, site string, at time
 		if m.addr, err = endpointOf(string(address), port); err != nil {
 			return nil, err
 		}
-		m.open, m.sure, m.same, m.lines = string(state) == discover.Open.String(), sure != 0, string(same), string(lines)
+		if err := m.state.UnmarshalText(state); err != nil {
+			return nil, fmt.Errorf("%w: %w", errPacked, err)
+		}
+		m.sure, m.same, m.lines = sure != 0, string(same), string(lines)
 		out = append(out, m)
 	}
 	slices.SortFunc(out, func(a, b mark) int { return cmp.Or(cmp.Compare(a.endpoint, b.endpoint), cmp.Compare(b.scan, a.scan)) })
@@ -494,7 +498,7 @@ func (s *Store) knownAt(ctx context.Context, vantage int64, site string, at time
 
 // Between yields what was known of each endpoint at the end of one scan and of a later one from the same vantage, in no
 // order that means anything. After is nil where nobody looked in between, before is nil where nothing was known. Of two
-// open ones whose findings are the same to a person what was found is not read. The error ends it.
+// looks that show the same to a person what was found is not read. The error ends it.
 func (s *Store) Between(ctx context.Context, from, to Info, failed *error) iter.Seq2[*report.Sight, *report.Sight] {
 	return func(yield func(before, after *report.Sight) bool) {
 		err := s.between(ctx, from, to, yield)
@@ -519,6 +523,11 @@ func (s *Store) between(ctx context.Context, from, to Info, yield func(before, a
 	if err != nil {
 		return err
 	}
+	look, err := s.db.PrepareContext(ctx, sightQuery+"WHERE s.scan = $1 AND s.endpoint = $2")
+	if err != nil {
+		return err
+	}
+	defer look.Close()
 	var a, b []mark
 	var errA, errB error
 	var wg sync.WaitGroup
@@ -545,7 +554,7 @@ func (s *Store) between(ctx context.Context, from, to Info, yield func(before, a
 		if before != nil && after != nil && before.scan == after.scan {
 			after = nil // nobody looked since
 		}
-		x, y, err := s.pair(ctx, pack, homes, before, after)
+		x, y, err := s.pair(ctx, look, pack, homes, before, after)
 		if err != nil {
 			return err
 		}
@@ -556,9 +565,20 @@ func (s *Store) between(ctx context.Context, from, to Info, yield func(before, a
 	return nil
 }
 
-// pair reads what two looks showed. Of two that show the same to a person no more is told than that.
-func (s *Store) pair(ctx context.Context, pack *packer, homes map[home]bool, before, after *mark) (x, y *report.Sight, err error) {
-	if before != nil && after != nil && before.open && after.open && before.same != "" && before.same == after.same && before.lines == after.lines && !homes[home{before.scan, before.endpoint}] && !homes[home{after.scan, after.endpoint}] {
+// alike reports whether two looks show the same to a person, so that there is nothing to tell of them.
+func alike(before, after *mark, homes map[home]bool) bool {
+	switch {
+	case before == nil || after == nil || before.state != after.state:
+		return false
+	case before.state == discover.Open:
+		return before.same != "" && before.same == after.same && before.lines == after.lines && !homes[home{before.scan, before.endpoint}] && !homes[home{after.scan, after.endpoint}]
+	}
+	return before.sure && after.sure && min(before.silent, 2) == min(after.silent, 2)
+}
+
+// pair reads what two looks showed. Of two that are alike what was found is not read.
+func (s *Store) pair(ctx context.Context, look *sql.Stmt, pack *packer, homes map[home]bool, before, after *mark) (x, y *report.Sight, err error) {
+	if alike(before, after, homes) {
 		return before.sight(), after.sight(), nil
 	}
 	for _, m := range []struct {
@@ -568,7 +588,7 @@ func (s *Store) pair(ctx context.Context, pack *packer, homes map[home]bool, bef
 		if m.mark == nil {
 			continue
 		}
-		if *m.out, err = s.sight(ctx, pack, homes, home{m.mark.scan, m.mark.endpoint}); err != nil {
+		if *m.out, err = s.sight(ctx, look, pack, homes, home{m.mark.scan, m.mark.endpoint}); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -576,8 +596,8 @@ func (s *Store) pair(ctx context.Context, pack *packer, homes map[home]bool, bef
 }
 
 // sight reads one look, with what was found when the endpoint was open for the last time.
-func (s *Store) sight(ctx context.Context, pack *packer, homes map[home]bool, at home) (*report.Sight, error) {
-	rows, err := s.db.QueryContext(ctx, sightQuery+"WHERE s.scan = $1 AND s.endpoint = $2", at.scan, at.endpoint)
+func (s *Store) sight(ctx context.Context, look *sql.Stmt, pack *packer, homes map[home]bool, at home) (*report.Sight, error) {
+	rows, err := look.QueryContext(ctx, at.scan, at.endpoint)
 	if err != nil {
 		return nil, err
 	}
