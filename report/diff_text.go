@@ -1,7 +1,7 @@
 package report
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -10,6 +10,7 @@ import (
 
 // The words of what changed. What nobody looked at is never called gone, in any language.
 var (
+	moreOf           = text{"and %s more", "ほか%s"}
 	sinceHead        = text{"Since the last scan", "前回走査からの変化"}
 	betweenHead      = text{"Changes between two scans", "走査間の変化"}
 	firstSeenWord    = text{"first seen", "初回確認日"}
@@ -159,7 +160,7 @@ func (c *Change) differences(l Lang) []string {
 }
 
 // signed puts a sign before each member of a list, and counts those that are too many to read.
-func signed(sign, list string) string {
+func signed(l Lang, sign, list string) string {
 	if list == "" {
 		return ""
 	}
@@ -167,7 +168,7 @@ func signed(sign, list string) string {
 	all := strings.Split(list, ", ")
 	rest := ""
 	if len(all) > shown+1 {
-		rest = fmt.Sprintf(" %s%d…", sign, len(all)-shown)
+		rest = " " + moreOf.with(l, strconv.Itoa(len(all)-shown))
 		all = all[:shown]
 	}
 	return sign + strings.Join(all, " "+sign) + rest
@@ -179,7 +180,7 @@ func (d *Difference) says(l Lang) string {
 	before, after := shorten(raw(d.Before), 400), shorten(raw(d.After), 400)
 	switch d.Field {
 	case "capabilities", "vectors", "rule":
-		return field + " " + joinNonEmpty(" ", signed("+", after), signed("-", before))
+		return field + " " + joinNonEmpty(" ", signed(l, "+", after), signed(l, "-", before))
 	}
 	told := func(s string) bool {
 		return s != "" && s != probe.Unknown.String() && s != string(probe.Undetermined)
