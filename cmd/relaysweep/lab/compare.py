@@ -88,7 +88,7 @@ class Scan:
         write(self.folder + "/relaysweep.yaml", configuration(self.vantage, self.stop_at))
         started = time.time()
         with open(self.folder + "/findings.jsonl", "w") as out, open(self.folder + "/messages.txt", "w") as err:
-            p = subprocess.Popen(tied(*in_ns(VANTAGES[self.vantage], binary, "scan", "--config", "relaysweep.yaml", "--json")),
+            p = subprocess.Popen(tied(*in_ns(VANTAGES[self.vantage], binary, "scan", "--config", "relaysweep.yaml", "--service-timeout", "120s", "--json")),
                                  cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
             try:
                 code = p.wait(LONGEST)

@@ -198,11 +198,17 @@ def run(binary, seed, only):
         for name, check in CHECKS:
             if only and only not in name:
                 continue
-            started = time.time()
-            try:
-                good, text = check(lab)
-            except Failed as e:
-                good, text = False, str(e)
+            # What measures time is tried up to four times: a shared machine stands still for seconds now and then.
+            for left in range(3 if name.endswith("/s") or check is flood else 0, -1, -1):
+                started = time.time()
+                try:
+                    good, text = check(lab)
+                except Failed as e:
+                    good, text = False, str(e)
+                if good or not left:
+                    break
+                print(f"again  {name}: {text} ({time.time() - started:.1f} s)", flush=True)
+                time.sleep(5)
             passed, failed = passed + good, failed + (not good)
             print(f"{'ok    ' if good else 'FAILED'} {name}: {text} ({time.time() - started:.1f} s)", flush=True)
     print(f"{passed} passed, {failed} failed")
