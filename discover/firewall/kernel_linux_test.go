@@ -163,7 +163,8 @@ func judge(t *testing.T, l judged) {
 	wg.Wait()
 	t.Logf("%d rulesets: %d flows permitted, %d denied, %d possibly permitted; %d translated; %d rules' counters compared; %d flows alone; %d tried again", score.rulesets.Load(),
 		score.permitted.Load(), score.denied.Load(), score.possibly.Load(), score.translated.Load(), score.counters.Load(), score.alone.Load(), score.again.Load())
-	if !t.Failed() && one < 0 && (score.permitted.Load() == 0 || score.denied.Load() == 0) {
+	const enough = 10 // rulesets: of fewer, all may let everything through
+	if !t.Failed() && rulesets >= enough && one < 0 && (score.permitted.Load() == 0 || score.denied.Load() == 0) {
 		t.Error("the rulesets do not let some flows through and some not")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -15,6 +16,7 @@ import (
 
 // Result codes of SQLite (sqlite3.h); the low byte is the primary one.
 const (
+	sqliteError   = 1
 	sqliteBusy    = 5
 	sqliteLocked  = 6
 	sqliteCorrupt = 11
@@ -64,10 +66,14 @@ func (s *Store) explain(err error) error {
 	return &explained{fmt.Sprintf("inventory %s: %s", s.name, text), err}
 }
 
-// damaged reports whether an error of SQLite comes of a file that is not as it was written.
+// damaged reports whether an error of SQLite comes of a file that is not as it was written. A statement that it does not
+// understand is one, and a value of another type: what we ask and write is always the same, so it is the file that changed.
 func (s *Store) damaged(err error) bool {
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, errPacked) || strings.Contains(err.Error(), "sql: Scan error on column") { // which has no type
+		return true
+	}
 	var lite *sqlite.Error
-	return errors.Is(err, ErrCorrupt) || errors.Is(err, errPacked) || errors.As(err, &lite) && (lite.Code()&0xff == sqliteCorrupt || lite.Code()&0xff == sqliteNotADB)
+	return errors.As(err, &lite) && slices.Contains([]int{sqliteError, sqliteCorrupt, sqliteNotADB}, lite.Code()&0xff)
 }
 
 // explained is an error in a line.
