@@ -9,11 +9,33 @@ import (
 	"time"
 )
 
-// csvColumns are the columns of WriteCSV, one finding a row. Names are those of the JSON Lines.
-var csvColumns = []struct {
+// csvColumn is one column of a CSV file whose rows are made of T and of what all rows share, All.
+type csvColumn[All, T any] struct {
 	name  string
-	value func(*Report, *Entry) string
-}{
+	value func(*All, *T) string
+}
+
+// writeRows writes a row with the names of the columns and one for each element of the list, as in RFC 4180 but for the
+// line ends, which are LF. Cells that a spreadsheet could take for a formula are disarmed.
+func writeRows[All, T any](w io.Writer, columns []csvColumn[All, T], all *All, list []T) error {
+	c := csv.NewWriter(w)
+	row := make([]string, len(columns))
+	for i, col := range columns {
+		row[i] = col.name
+	}
+	c.Write(row)
+	for i := range list {
+		for k, col := range columns {
+			row[k] = disarm(col.value(all, &list[i]))
+		}
+		c.Write(row)
+	}
+	c.Flush()
+	return c.Error()
+}
+
+// csvColumns are the columns of WriteCSV, one finding a row. Names are those of the JSON Lines.
+var csvColumns = []csvColumn[Report, Entry]{
 	{"severity", func(_ *Report, e *Entry) string { return e.Severity.String() }},
 	{"ip", func(_ *Report, e *Entry) string { return e.Finding.Addr.Addr().String() }},
 	{"port", func(_ *Report, e *Entry) string { return strconv.Itoa(int(e.Finding.Addr.Port())) }},
@@ -74,23 +96,9 @@ var csvColumns = []struct {
 	{"change", changeColumnOf},
 }
 
-// WriteCSV writes one row a finding, worst first, as in RFC 4180 but for the line ends, which are LF. Cells that a
-// spreadsheet could take for a formula are disarmed.
+// WriteCSV writes one row a finding, worst first.
 func WriteCSV(w io.Writer, r *Report) error {
-	c := csv.NewWriter(w)
-	row := make([]string, len(csvColumns))
-	for i, col := range csvColumns {
-		row[i] = col.name
-	}
-	c.Write(row)
-	for i := range r.Entries {
-		for k, col := range csvColumns {
-			row[k] = disarm(col.value(r, &r.Entries[i]))
-		}
-		c.Write(row)
-	}
-	c.Flush()
-	return c.Error()
+	return writeRows(w, csvColumns, r, r.Entries)
 }
 
 // formula finds what a spreadsheet evaluates: the signs at the start of a cell, their wide forms, which some locales

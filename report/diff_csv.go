@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/csv"
 	"io"
 	"strconv"
 	"strings"
@@ -9,10 +8,7 @@ import (
 )
 
 // changeColumns are the columns of WriteChangesCSV, one change a row. Names are those of the JSON Lines.
-var changeColumns = []struct {
-	name  string
-	value func(*Changes, *Change) string
-}{
+var changeColumns = []csvColumn[Changes, Change]{
 	{"kind", func(_ *Changes, d *Change) string { return string(d.Kind) }},
 	{"severity", func(_ *Changes, d *Change) string { return d.Severity.String() }},
 	{"ip", func(_ *Changes, d *Change) string { return d.Addr.Addr().String() }},
@@ -40,20 +36,7 @@ var changeColumns = []struct {
 
 // WriteChangesCSV writes one row a change, in the order of the list, as WriteCSV does.
 func WriteChangesCSV(w io.Writer, c *Changes) error {
-	out := csv.NewWriter(w)
-	row := make([]string, len(changeColumns))
-	for i, col := range changeColumns {
-		row[i] = col.name
-	}
-	out.Write(row)
-	for i := range c.List {
-		for k, col := range changeColumns {
-			row[k] = disarm(col.value(c, &c.List[i]))
-		}
-		out.Write(row)
-	}
-	out.Flush()
-	return out.Error()
+	return writeRows(w, changeColumns, c, c.List)
 }
 
 func utc(t time.Time) string {

@@ -202,12 +202,7 @@ func (p *program) checkCanaries(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return usage(err)
 	}
-	get := func(flag, key, fromFile string) value {
-		if c.IsSet(flag) {
-			return value{c.String(flag), given(c, flag)}
-		}
-		return value{fromFile, cfg.where(key)}
-	}
+	get := cfg.getter(c)
 	domain := get("canary-domain", "$.canary.domain", cfg.Canary.Domain)
 	if !mailDomain(domain.text) {
 		return usage(domain.errorf("%q is not a mail domain: set canary.domain", domain.text))
