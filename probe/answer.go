@@ -2,6 +2,7 @@ package probe
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"relaysweep/probe/smtp"
@@ -98,22 +99,21 @@ func (m memory) classify(at stage, r smtp.Reply, authOffered bool) answer {
 	if len(text) > 1024 {
 		text = text[:1024]
 	}
-	generic := strings.Contains(strings.ToLower(text), "client host rejected: access denied")
-	text = withoutEcho(text)
-	code := r.String()[:3]
-	if authOffered && generic {
+	if authOffered && strings.Contains(strings.ToLower(text), "client host rejected: access denied") {
 		return authNeeded
 	}
+	text = withoutEcho(text)
 	found, known := m[text]
 	if !known {
 		found = texts.in(text)
 		m[text] = found
 	}
+	code := strconv.Itoa(r.Code)
 	for i, p := range phrases {
-		if p.at&at == 0 || p.codes != "" && !slices.ContainsFunc(strings.Fields(p.codes), func(c string) bool { return strings.HasPrefix(code, c) }) {
+		if p.at&at == 0 || p.text != "" && found&(1<<i) == 0 {
 			continue
 		}
-		if p.text == "" || found&(1<<i) != 0 {
+		if p.codes == "" || slices.ContainsFunc(strings.Fields(p.codes), func(c string) bool { return strings.HasPrefix(code, c) }) {
 			return p.answer
 		}
 	}

@@ -184,22 +184,24 @@ func required(re *syntax.Regexp) (longest string) {
 // withoutEcho is a reply's text in lower case without what servers repeat of our commands: addresses in angle brackets,
 // address literals, tokens. Blanks are single.
 func withoutEcho(text string) string {
-	var b strings.Builder
-	for i := 0; i < len(text); {
-		switch n := echo(text[i:]); {
-		case n > 0:
-			i += n
-		case text[i] == ' ' || text[i] == '\t' || text[i] == '\r' || text[i] == '\n' || text[i] == '\v' || text[i] == '\f':
-			if b.Len() > 0 && b.String()[b.Len()-1] != ' ' {
-				b.WriteByte(' ')
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; c {
+		case '<', '[', tokenPrefix[0]:
+			if n := echo(text[i:]); n > 0 {
+				i += n - 1
+				continue
 			}
-			i++
+			out = append(out, c)
+		case ' ', '\t', '\r', '\n', '\v', '\f':
+			if len(out) > 0 && out[len(out)-1] != ' ' {
+				out = append(out, ' ')
+			}
 		default:
-			b.WriteByte(text[i])
-			i++
+			out = append(out, c)
 		}
 	}
-	return strings.ToLower(strings.TrimRight(b.String(), " "))
+	return strings.ToLower(strings.TrimRight(string(out), " "))
 }
 
 // echo is the length of what a server repeats of a command, at the start of a text, or 0.
@@ -213,7 +215,7 @@ func echo(s string) int {
 		if i := strings.IndexByte(s, ']'); i > 0 && strings.Trim(s[1:i], "0123456789abcdefABCDEF.:") == "" {
 			return i + 1
 		}
-	case 'r':
+	case tokenPrefix[0]:
 		const length = len(tokenPrefix) + 20
 		if len(s) >= length && strings.HasPrefix(s, tokenPrefix) && strings.Trim(s[len(tokenPrefix):length], "abcdefghijklmnopqrstuvwxyz234567") == "" {
 			if i := strings.IndexAny(s[length:], " \t\r\n\v\f"); i >= 0 {
