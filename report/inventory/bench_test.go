@@ -122,10 +122,7 @@ func filled(b *testing.B) *Store {
 	s := open(b, filepath.Join(b.TempDir(), "inventory.db"))
 	kinds := probed(b)
 	each := many(b) / benchScans
-	bare := slices.Clone(kinds)
-	for i := range bare {
-		bare[i].Attempts, bare[i].Sessions = nil, nil
-	}
+	bare := without(kinds)
 	for scan := range benchScans {
 		kinds := kinds
 		if scan < benchScans-2 { // no figure reads the evidence of the older ones
@@ -165,25 +162,41 @@ func resident() (high, now float64) {
 	return high, now
 }
 
-// BenchmarkAdd has many goroutines add findings of whole relay tests, each of which waits until its own is on disk.
+// BenchmarkAdd has many goroutines add findings, each of which waits until its own is on disk: whole relay tests, and
+// findings without attempts and transcripts.
 func BenchmarkAdd(b *testing.B) {
-	kinds := probed(b)
+	whole := probed(b)
+	bare := without(whole)
 	for _, writers := range []int{64, 1024} {
-		b.Run(fmt.Sprintf("%d-at-a-time", writers), func(b *testing.B) {
-			n := 0
-			var took time.Duration
-			cpu := used()
-			for b.Loop() {
-				s := open(b, filepath.Join(b.TempDir(), "inventory.db"))
-				each := min(many(b)/5, 20000)
-				took += addVariants(b, s, kinds, 0, 0, each, writers)
-				n += each
-				s.Close()
-			}
-			b.ReportMetric(float64(n)/took.Seconds(), "findings/s")
-			b.ReportMetric(float64(used()-cpu)/float64(n)/1000, "us-cpu/finding")
-		})
+		for _, k := range []struct {
+			name  string
+			kinds []probe.Finding
+		}{{"whole", whole}, {"bare", bare}} {
+			b.Run(fmt.Sprintf("%s/%d-at-a-time", k.name, writers), func(b *testing.B) {
+				n := 0
+				var took time.Duration
+				cpu := used()
+				for b.Loop() {
+					s := open(b, filepath.Join(b.TempDir(), "inventory.db"))
+					each := min(many(b)/5, 20000)
+					took += addVariants(b, s, k.kinds, 0, 0, each, writers)
+					n += each
+					s.Close()
+				}
+				b.ReportMetric(float64(n)/took.Seconds(), "findings/s")
+				b.ReportMetric(float64(used()-cpu)/float64(n)/1000, "us-cpu/finding")
+			})
+		}
 	}
+}
+
+// without are findings without their attempts and transcripts.
+func without(kinds []probe.Finding) []probe.Finding {
+	bare := slices.Clone(kinds)
+	for i := range bare {
+		bare[i].Attempts, bare[i].Sessions = nil, nil
+	}
+	return bare
 }
 
 // BenchmarkRead compares the last two of 24 scans, reads the last one for each kind of report, and weighs the file.
