@@ -43,10 +43,11 @@ bench:
 	$(GO) test -run='^$$' -bench=. -benchtime=1x ./...
 
 # Go reports a worker that is still busy at the end of FUZZTIME as a failure, at times; so each is tried twice. An input
-# that fails is stored at the first try, and fails the second.
+# that fails is stored at the first try, and fails the second. A package is built once for all its targets.
 fuzz:
-	@for f in $$(grep -rlE '^func Fuzz' --include=*_test.go .); do for n in $$(grep -oE '^func Fuzz[A-Za-z0-9]+' $$f | cut -c6- | grep -vx '$(SKIP)'); do \
-	  for try in 1 2; do $(GO) test $$(dirname $$f) -run='^$$' -fuzz="^$$n$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=10x && break || [ $$try = 1 ] || exit 1; done; done; done
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf '$$dir EXIT; for p in $$(grep -rlE '^func Fuzz' --include=*_test.go . | xargs -n1 dirname | sort -u); do \
+	  $(GO) test -c -fuzz=. -o $$dir/test $$p; for n in $$(cat $$p/*_test.go | grep -oE '^func Fuzz[A-Za-z0-9]+' | cut -c6- | grep -vx '$(SKIP)'); do echo $$p $$n; for try in 1 2; do \
+	  (cd $$p && $$dir/test -test.run='^$$' -test.fuzz="^$$n$$" -test.fuzztime=$(FUZZTIME) -test.fuzzminimizetime=10x -test.fuzzcachedir=$$($(GO) env GOCACHE)/fuzz/relaysweep/$$p) && break || [ $$try = 1 ] || exit 1; done; done; done
 
 golden:
 	$(GO) test ./report -update

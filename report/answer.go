@@ -10,10 +10,10 @@ import (
 type answer struct {
 	Vantage  string
 	Headline string
-	Exposed  []Entry
-	MayRelay []Entry
+	Exposed  []*Entry
+	MayRelay []*Entry
 	// Unexplained are what answered although the rules deny it.
-	Unexplained []Entry
+	Unexplained []*Entry
 	Limits      []string // what stands between the headline and certainty
 }
 
@@ -21,7 +21,7 @@ type answer struct {
 func (r *Report) answers() []answer {
 	var out []answer
 	for _, v := range r.vantages() {
-		here := func(e Entry) bool { return e.Finding.Vantage == v }
+		here := func(e *Entry) bool { return e.Finding.Vantage == v }
 		a := answer{Vantage: v, Exposed: filter(r.Exposed(), here), MayRelay: filter(r.MayRelay(), here), Unexplained: filter(r.Unexplained(), here)}
 		a.Headline = r.headline(a)
 		if v == r.Scan.Vantage {
@@ -32,8 +32,8 @@ func (r *Report) answers() []answer {
 	return out
 }
 
-func filter(entries []Entry, keep func(Entry) bool) []Entry {
-	var out []Entry
+func filter(entries []*Entry, keep func(*Entry) bool) []*Entry {
+	var out []*Entry
 	for _, e := range entries {
 		if keep(e) {
 			out = append(out, e)
@@ -93,8 +93,8 @@ func (r *Report) limits() []string {
 }
 
 func (r *Report) undeterminedMayRelay() (n int) {
-	for i := range r.Entries {
-		if r.Entries[i].Class == probe.Undetermined && r.Entries[i].mayRelay() {
+	for _, e := range r.Entries {
+		if e.Class == probe.Undetermined && e.mayRelay() {
 			n++
 		}
 	}

@@ -141,8 +141,8 @@ func (r *Report) approve(list []Approval) {
 		return
 	}
 	j := newApprovals(r, list)
-	for i := range r.Entries {
-		j.entry(&r.Entries[i])
+	for _, e := range r.Entries {
+		j.entry(e)
 	}
 	j.rest()
 	slices.SortStableFunc(r.Violations, func(a, b Violation) int {

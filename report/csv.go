@@ -12,7 +12,7 @@ import (
 // csvColumn is one column of a CSV file whose rows are made of T and of what all rows share, All.
 type csvColumn[All, T any] struct {
 	name  string
-	value func(*All, *T) string
+	value func(*All, T) string
 }
 
 // writeRows writes a row with the names of the columns and one for each element of the list, as in RFC 4180 but for the
@@ -24,9 +24,9 @@ func writeRows[All, T any](w io.Writer, columns []csvColumn[All, T], all *All, l
 		row[i] = col.name
 	}
 	c.Write(row)
-	for i := range list {
+	for _, v := range list {
 		for k, col := range columns {
-			row[k] = disarm(col.value(all, &list[i]))
+			row[k] = disarm(col.value(all, v))
 		}
 		c.Write(row)
 	}
@@ -35,7 +35,7 @@ func writeRows[All, T any](w io.Writer, columns []csvColumn[All, T], all *All, l
 }
 
 // csvColumns are the columns of WriteCSV, one finding a row. Names are those of the JSON Lines.
-var csvColumns = []csvColumn[Report, Entry]{
+var csvColumns = []csvColumn[Report, *Entry]{
 	{"severity", func(_ *Report, e *Entry) string { return e.Severity.String() }},
 	{"ip", func(_ *Report, e *Entry) string { return e.Finding.Addr.Addr().String() }},
 	{"port", func(_ *Report, e *Entry) string { return strconv.Itoa(int(e.Finding.Addr.Port())) }},
@@ -106,7 +106,8 @@ func WriteCSV(w io.Writer, r *Report) error {
 var formula = regexp.MustCompile(`(^|;)(\s*)([=+\-@\t\r＝＋－＠])`)
 
 func disarm(s string) string {
-	if !strings.ContainsAny(s, "=+-@\t\r＝＋－＠") { // most cells; the expression takes a microsecond
+	// Most cells have nothing to find at their one start; the expression takes a microsecond. The wide forms begin with 0xef.
+	if s == "" || strings.IndexByte("=+-@ \t\r\n\f\xef", s[0]) < 0 && strings.IndexByte(s, ';') < 0 {
 		return s
 	}
 	return formula.ReplaceAllString(s, "$1$2'$3")

@@ -48,8 +48,8 @@ func WriteDefectDojo(w io.Writer, r *Report) error {
 	file := struct {
 		Findings []dojoFinding `json:"findings"`
 	}{[]dojoFinding{}}
-	for i := range r.Entries {
-		file.Findings = append(file.Findings, r.dojo(&r.Entries[i]))
+	for _, e := range r.Entries {
+		file.Findings = append(file.Findings, r.dojo(e))
 	}
 	return writeObject(w, file)
 }

@@ -557,8 +557,7 @@ func (c *Changes) mostAlike(i int, list []int) string {
 
 // since puts what an inventory knows beside the entries of the scan's own vantage.
 func (r *Report) since(past map[netip.AddrPort]Sight, changes *Changes) {
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for _, e := range r.Entries {
 		if e.Finding.Vantage != r.Scan.Vantage {
 			continue
 		}
@@ -577,8 +576,7 @@ func (r *Report) since(past map[netip.AddrPort]Sight, changes *Changes) {
 			at[c.List[i].Addr] = i
 		}
 	}
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for _, e := range r.Entries {
 		if k, ok := at[e.Finding.Addr]; ok && e.Finding.Vantage == r.Scan.Vantage && c.List[k].told() == c.List[k].After {
 			c.List[k].Severity = e.Severity // one finding has one severity, and the report knows more of it
 		}
@@ -587,8 +585,7 @@ func (r *Report) since(past map[netip.AddrPort]Sight, changes *Changes) {
 	for i := range c.List {
 		at[c.List[i].Addr] = i
 	}
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for _, e := range r.Entries {
 		if k, ok := at[e.Finding.Addr]; ok && e.Finding.Vantage == r.Scan.Vantage && c.List[k].Vantage == r.Scan.Vantage {
 			e.Change = &c.List[k]
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 // changeColumns are the columns of WriteChangesCSV, one change a row. Names are those of the JSON Lines.
-var changeColumns = []csvColumn[Changes, Change]{
+var changeColumns = []csvColumn[Changes, *Change]{
 	{"kind", func(_ *Changes, d *Change) string { return string(d.Kind) }},
 	{"severity", func(_ *Changes, d *Change) string { return d.Severity.String() }},
 	{"ip", func(_ *Changes, d *Change) string { return d.Addr.Addr().String() }},
@@ -36,7 +36,11 @@ var changeColumns = []csvColumn[Changes, Change]{
 
 // WriteChangesCSV writes one row a change, in the order of the list, as WriteCSV does.
 func WriteChangesCSV(w io.Writer, c *Changes) error {
-	return writeRows(w, changeColumns, c, c.List)
+	list := make([]*Change, len(c.List))
+	for i := range c.List {
+		list[i] = &c.List[i]
+	}
+	return writeRows(w, changeColumns, c, list)
 }
 
 func utc(t time.Time) string {

@@ -34,8 +34,7 @@ const mostProposed = 50
 // propose finds for the relays that the rules let in the edits that would close them.
 func (r *Report) propose(in *Rules) {
 	n := 0
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for _, e := range r.Entries {
 		if e.Way == nil || !e.exposed() && !e.mayRelay() || e.Way.Verdict != firewall.Permitted && e.Way.Verdict != firewall.Possibly {
 			continue
 		}

@@ -47,9 +47,11 @@ func (r *Report) In(l Lang) *Report {
 	}
 	c := *r
 	c.lang = l
-	c.Entries = slices.Clone(r.Entries)
-	for i := range c.Entries {
-		c.Entries[i].Fix = r.FixFor(&c.Entries[i], l)
+	c.Entries = make([]*Entry, len(r.Entries))
+	for i, e := range r.Entries {
+		translated := *e
+		translated.Fix = r.FixFor(e, l)
+		c.Entries[i] = &translated
 	}
 	c.Violations = slices.Clone(r.Violations)
 	for i := range c.Violations {

@@ -231,8 +231,7 @@ func TestFixVersions(t *testing.T) {
 
 func TestFixFor(t *testing.T) {
 	r := full()
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for _, e := range r.Entries {
 		en, ja := r.FixFor(e, English), r.FixFor(e, Japanese)
 		if !reflect.DeepEqual(en, e.Fix) {
 			t.Errorf("%s: got %+v, want the entry's own fix", e.Finding.Addr, en)

@@ -50,8 +50,7 @@ func (r *Report) name(in *Input) {
 		n.Asked = append(n.Asked, ByIPAM)
 	}
 	approvals := indexPrefixes(len(in.Approvals), func(i int) netip.Prefix { return in.Approvals[i].Address })
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for _, e := range r.Entries {
 		a := e.Finding.Addr.Addr().Unmap().WithZone("")
 		answered, whole := in.Mentions[a]
 		for _, m := range answered {
@@ -184,8 +183,7 @@ func (r *Report) join(assets []Asset) {
 			list[x.at].inherit(&list[index.sorted[x.up].at])
 		}
 	}
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for _, e := range r.Entries {
 		for at := range index.holding(e.Finding.Addr.Addr()) {
 			e.Asset = &list[at]
 			break
@@ -199,9 +197,9 @@ func (a *Asset) inherit(from *Asset) {
 }
 
 // Forgotten lists what nobody names: the most exposed first, then what is there the longest.
-func (r *Report) Forgotten() []Entry {
+func (r *Report) Forgotten() []*Entry {
 	out := r.only(func(e *Entry) bool { return e.Forgotten })
-	slices.SortStableFunc(out, func(a, b Entry) int {
+	slices.SortStableFunc(out, func(a, b *Entry) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.Verdict, a.Verdict), byAge(a.FirstSeen, b.FirstSeen))
 	})
 	return out

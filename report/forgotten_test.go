@@ -88,7 +88,7 @@ func TestForgottenAreRanked(t *testing.T) {
 	var got []string
 	r := registered()
 	for _, e := range r.Forgotten() {
-		got = append(got, strings.TrimSpace(fmt.Sprint(e.Severity, " ", e.Verdict, " ", e.Finding.Addr, " ", r.sinceDay(&e))))
+		got = append(got, strings.TrimSpace(fmt.Sprint(e.Severity, " ", e.Verdict, " ", e.Finding.Addr, " ", r.sinceDay(e))))
 	}
 	want := []string{
 		"high ready [2001:db8:51:1111:2222:3333:4444:5555]:25 2024-11-22", "high ready 198.51.100.12:587 2025-11-22", "medium accepted 198.51.100.13:25 2026-08-22",
@@ -126,7 +126,7 @@ func TestNothingIsForgottenWhereNobodyWasAsked(t *testing.T) {
 			tt.change(&in)
 			r := New(in)
 			if tt.listeners < 0 {
-				if r.Naming != nil || slices.ContainsFunc(r.Entries, func(e Entry) bool { return e.Forgotten || len(e.Mentions) > 0 }) {
+				if r.Naming != nil || slices.ContainsFunc(r.Entries, func(e *Entry) bool { return e.Forgotten || len(e.Mentions) > 0 }) {
 					t.Errorf("got %+v", r.Naming)
 				}
 				return
@@ -262,13 +262,14 @@ func TestPrefixIndexIsTheLinearScan(t *testing.T) {
 func BenchmarkOwners(b *testing.B) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	assets := randomAssets(rnd, 100_000)
-	r := &Report{Entries: make([]Entry, 50_000)}
+	r := &Report{Entries: make([]*Entry, 50_000)}
 	for i := range r.Entries {
+		r.Entries[i] = new(Entry)
 		r.Entries[i].Finding.Addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(rnd.IntN(4)), byte(rnd.IntN(256)), byte(rnd.IntN(256))}), 25)
 	}
 	for b.Loop() {
-		for i := range r.Entries {
-			r.Entries[i].Asset = nil
+		for _, e := range r.Entries {
+			e.Asset = nil
 		}
 		r.join(assets)
 	}

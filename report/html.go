@@ -138,8 +138,7 @@ func newWebPage(r *Report) *webPage {
 	}
 	p.Footer = plain(joinNonEmpty(", ", "relaysweep "+r.Scan.Version, "scan "+r.Scan.ID))
 	ids := make(map[string]string)
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for i, e := range r.Entries {
 		if e.mail() {
 			f := webFindingOf(e, fmt.Sprintf("f%d", i+1), r.lang)
 			ids[endpoint(e)+e.Finding.Vantage] = f.ID
@@ -154,10 +153,9 @@ func newWebPage(r *Report) *webPage {
 		p.Other = append(p.Other, webOther{Endpoint: l.endpoint, SortAddr: l.sortAddr, Protocol: l.protocol, Said: l.said, Title: l.title})
 	}
 	p.Others = countPorts(others)
-	link := func(entries []Entry) []webFinding {
+	link := func(entries []*Entry) []webFinding {
 		var out []webFinding
-		for i := range entries {
-			e := &entries[i]
+		for _, e := range entries {
 			out = append(out, webFindingOf(e, ids[endpoint(e)+e.Finding.Vantage], r.lang))
 		}
 		return out
@@ -173,7 +171,7 @@ func newWebPage(r *Report) *webPage {
 	p.Changes = webChangesOf(r.Changes, r.lang, ids)
 	groups := grouped(r.only((*Entry).urgent))
 	for _, g := range groups {
-		first := &g[0]
+		first := g[0]
 		p.Groups = append(p.Groups, webGroup{
 			Severity: first.Severity.String(), Title: plain(first.Title), Open: len(groups) <= 6, Entries: link(g), Server: cleaned(first.Fix.Server),
 			Firewall: cleaned(firewallOf(g)), Test: "relaysweep probe " + strings.Join(endpoints(g), " "), Source: first.Fix.Source,

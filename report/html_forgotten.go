@@ -16,7 +16,7 @@ type webForgottenRow struct {
 }
 
 // webForgottenOf makes the section. link is what the page shows of entries.
-func webForgottenOf(r *Report, link func([]Entry) []webFinding) *webForgotten {
+func webForgottenOf(r *Report, link func([]*Entry) []webFinding) *webForgotten {
 	n := r.Naming
 	if n == nil {
 		return nil
@@ -31,7 +31,7 @@ func webForgottenOf(r *Report, link func([]Entry) []webFinding) *webForgotten {
 		entries, w.More = entries[:maxPortRows], forgottenMore.with(r.lang, left)
 	}
 	for i, f := range link(entries) {
-		e := &entries[i]
+		e := entries[i]
 		w.Rows = append(w.Rows, webForgottenRow{f, r.sinceDay(e), shorten(e.owner(), 120), shorten(e.namedBy(), 300)})
 	}
 	return w

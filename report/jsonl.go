@@ -26,7 +26,7 @@ func WriteJSONL(w io.Writer, r *Report) error {
 	j := jsonl{w: w, r: r}
 	j.line(j.scan())
 	for _, e := range slices.SortedStableFunc(slices.Values(r.Entries), byEndpoint) {
-		j.line(j.finding(&e))
+		j.line(j.finding(e))
 	}
 	for _, a := range r.Arrivals {
 		j.line(j.arrival(a))

@@ -25,14 +25,12 @@ func (r *Report) listeners() []otherRow {
 	of := func(e *Entry) alike { return alike{e.Finding.Addr.Addr(), protocol(&e.Finding), saidWhat(e)} }
 	other := r.only(func(e *Entry) bool { return !e.mail() })
 	many := make(map[alike][]uint16)
-	for i := range other {
-		e := &other[i]
+	for _, e := range other {
 		many[of(e)] = append(many[of(e)], e.Finding.Addr.Port())
 	}
 	var rows []otherRow
 	done := make(map[alike]bool)
-	for i := range other {
-		e := &other[i]
+	for _, e := range other {
 		l := otherRow{endpoint: endpoint(e), sortAddr: sortAddr(e), protocol: raw(protocol(&e.Finding)), said: saidWhat(e), title: plain(e.Title), ports: []uint16{e.Finding.Addr.Port()}}
 		switch ports := many[of(e)]; {
 		case len(e.Finding.Crowd) > 0:

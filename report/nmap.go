@@ -193,7 +193,7 @@ func (r *Report) nmap() nmapRun {
 func (r *Report) nmapHosts() []nmapHost {
 	var hosts []nmapHost
 	var at netip.AddrPort
-	worstFirst := func(a, b Entry) int { return a.Finding.Addr.Compare(b.Finding.Addr) }
+	worstFirst := func(a, b *Entry) int { return a.Finding.Addr.Compare(b.Finding.Addr) }
 	for _, e := range slices.SortedStableFunc(slices.Values(r.Entries), worstFirst) {
 		f := &e.Finding
 		if r.Scan.Engine == "probe" && !e.spoken() {
@@ -204,7 +204,7 @@ func (r *Report) nmapHosts() []nmapHost {
 		}
 		h := &hosts[len(hosts)-1]
 		h.add(f, r.Scan.time())
-		p := nmapPort{Protocol: "tcp", ID: f.Addr.Port(), State: nmapState{State: discover.Open.String(), Reason: synAck}, Service: nmapServiceOf(&e), Script: nmapScriptOf(&e)}
+		p := nmapPort{Protocol: "tcp", ID: f.Addr.Port(), State: nmapState{State: discover.Open.String(), Reason: synAck}, Service: nmapServiceOf(e), Script: nmapScriptOf(e)}
 		if at == f.Addr { // seen from another vantage as well
 			h.Ports[len(h.Ports)-1].join(p, f.Vantage)
 		} else {

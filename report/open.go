@@ -37,8 +37,8 @@ func (r *Report) openProof() []string {
 		out = append(out, "The scan stopped before a message was sent (stop_at: ready). Without a delivery a sink cannot be told from a relay, and a server that answers 550 after the message but delivers it is not seen.")
 	default:
 		queued := 0
-		for i := range r.Entries {
-			if r.Entries[i].Verdict == probe.Queued {
+		for _, e := range r.Entries {
+			if e.Verdict == probe.Queued {
 				queued++
 			}
 		}
@@ -72,8 +72,7 @@ func (r *Report) openFindings() []string {
 	var out []string
 	unjudged := r.Totals.Classes[probe.Undetermined] - r.Totals.Unspoken - r.undeterminedMayRelay()
 	partly, silent, untested := 0, 0, []string(nil)
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for _, e := range r.Entries {
 		switch f := &e.Finding; {
 		case e.mail() && e.Class != probe.Undetermined && f.Cut != "":
 			partly++
@@ -110,8 +109,8 @@ const manyAlike = 4
 // alike is the greeting that most addresses share, with their number.
 func (r *Report) alike() (greeting string, most int) {
 	seen := make(map[string]map[netip.Addr]bool)
-	for i := range r.Entries {
-		f := &r.Entries[i].Finding
+	for _, e := range r.Entries {
+		f := &e.Finding
 		if !f.SMTP() || len(f.Names) == 0 { // without a name it says nothing of its own
 			continue
 		}
@@ -172,7 +171,7 @@ func (r *Report) openMethod() []string {
 
 // triedLogins reports whether vectors that authenticate were among the attempts (I2 to I4).
 func (r *Report) triedLogins() bool {
-	return slices.ContainsFunc(r.Entries, func(e Entry) bool {
+	return slices.ContainsFunc(r.Entries, func(e *Entry) bool {
 		return slices.ContainsFunc(e.judged.Tried, func(id string) bool { return slices.Contains([]string{"I2", "I3", "I4"}, id) })
 	})
 }

@@ -36,8 +36,7 @@ type Found struct {
 // FiguresOf counts.
 func FiguresOf(r *Report) Figures {
 	out := Figures{Scan: r.Scan, Found: make(map[Found]int), Coverage: r.Totals.Coverage}
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for _, e := range r.Entries {
 		out.Found[Found{e.Finding.Vantage, e.Class, e.Verdict, e.Severity}]++
 	}
 	if r.Changes != nil {

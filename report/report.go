@@ -100,7 +100,7 @@ type Input struct {
 // Report is a scan, judged. Its fields are not changed by the renderers.
 type Report struct {
 	Scan      Scan
-	Entries   []Entry // worst first, then by address and port
+	Entries   []*Entry // worst first, then by address and port
 	Coverage  []discover.CoverageRow
 	Arrivals  []Arrival        // deliveries that an attempt of this scan sent, in order of arrival
 	Unmatched []probe.Delivery // deliveries that no attempt of this scan sent, in order of arrival
@@ -168,21 +168,22 @@ func New(in Input) *Report {
 	}
 	var bounces map[int][]probe.Delivery
 	r.Arrivals, r.Unmatched, bounces = join(findings, in.Deliveries)
-	r.Entries = make([]Entry, len(findings))
+	r.Entries = make([]*Entry, len(findings))
 	inParallel(len(findings), func(i int) {
-		e := Entry{Finding: findings[i], Bounces: bounces[i]}
+		e := &Entry{Finding: findings[i], Bounces: bounces[i]}
 		if i < len(in.Judged) && in.Judged[i].Class != "" {
 			e.judged = in.Judged[i]
 			e.whole = func() (probe.Finding, error) { return in.Whole(i) }
 		} else {
 			e.judged, e.tries = judge(&e.Finding)
 		}
-		r.Entries[i] = r.judge(e)
+		r.judge(e)
+		r.Entries[i] = e
 	})
 	r.approve(in.Approvals)
 	r.explain(in.Rules)
 	r.name(&in)
-	slices.SortStableFunc(r.Entries, func(a, b Entry) int {
+	slices.SortStableFunc(r.Entries, func(a, b *Entry) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), -compareBool(a.unexplained(), b.unexplained()), cmp.Compare(b.Verdict, a.Verdict), byEndpoint(a, b))
 	})
 	r.since(in.Past, in.Changes)
@@ -215,11 +216,11 @@ func compareBool(a, b bool) int {
 	return 1
 }
 
-func byEndpoint(a, b Entry) int {
+func byEndpoint(a, b *Entry) int {
 	return cmp.Or(a.Finding.Addr.Compare(b.Finding.Addr), cmp.Compare(a.Finding.Vantage, b.Finding.Vantage))
 }
 
-func (r *Report) judge(e Entry) Entry {
+func (r *Report) judge(e *Entry) {
 	f := &e.Finding
 	e.Verdict, e.Class, e.Reason, e.Vectors = e.judged.Verdict, e.judged.Class, e.judged.Reason, e.judged.Vectors
 	if !e.spoken() {
@@ -233,13 +234,12 @@ func (r *Report) judge(e Entry) Entry {
 		e.Reason = provenBy(home)
 	}
 	if f.SMTP() {
-		e.Weak = append(weaknesses(f, r.Scan.time()), r.looksInside(&e)...)
+		e.Weak = append(weaknesses(f, r.Scan.time()), r.looksInside(e)...)
 	}
 	inside := r.inside(f)
-	e.Severity = rank(&e, inside)
-	e.Title = title(&e, inside)
-	e.Fix = fixFor(&e, &r.Scan, inside)
-	return e
+	e.Severity = rank(e, inside)
+	e.Title = title(e, inside)
+	e.Fix = fixFor(e, &r.Scan, inside)
 }
 
 // proofless reports whether canaries were sent for delivery, and none came home from any server.
@@ -257,16 +257,16 @@ func (e *Entry) spoken() bool {
 }
 
 // Exposed lists the relays, worst first.
-func (r *Report) Exposed() []Entry { return r.only((*Entry).exposed) }
+func (r *Report) Exposed() []*Entry { return r.only((*Entry).exposed) }
 
 // MayRelay lists what took a foreign address, or a form of one, and cannot be told from a relay.
-func (r *Report) MayRelay() []Entry { return r.only((*Entry).mayRelay) }
+func (r *Report) MayRelay() []*Entry { return r.only((*Entry).mayRelay) }
 
-func (r *Report) only(keep func(*Entry) bool) []Entry {
-	var out []Entry
-	for i := range r.Entries {
-		if keep(&r.Entries[i]) {
-			out = append(out, r.Entries[i])
+func (r *Report) only(keep func(*Entry) bool) []*Entry {
+	var out []*Entry
+	for _, e := range r.Entries {
+		if keep(e) {
+			out = append(out, e)
 		}
 	}
 	return out
@@ -321,15 +321,15 @@ func (e *Entry) mail() bool { return e.Finding.SMTP() }
 
 // WorstAtLeast reports whether a finding reaches a severity, one about approvals included.
 func (r *Report) WorstAtLeast(s Severity) bool {
-	return slices.ContainsFunc(r.Entries, func(e Entry) bool { return e.Severity >= s }) ||
+	return slices.ContainsFunc(r.Entries, func(e *Entry) bool { return e.Severity >= s }) ||
 		slices.ContainsFunc(r.Violations, func(v Violation) bool { return v.Severity >= s })
 }
 
 // vantages lists the vantages of the findings, the scan's own first.
 func (r *Report) vantages() []string {
 	out := []string{r.Scan.Vantage}
-	for i := range r.Entries {
-		if v := r.Entries[i].Finding.Vantage; !slices.Contains(out, v) {
+	for _, e := range r.Entries {
+		if v := e.Finding.Vantage; !slices.Contains(out, v) {
 			out = append(out, v)
 		}
 	}

@@ -17,9 +17,9 @@ import (
 
 func entryAt(t *testing.T, r *Report, endpoint string) *Entry {
 	t.Helper()
-	for i := range r.Entries {
-		if r.Entries[i].Finding.Addr.String() == endpoint {
-			return &r.Entries[i]
+	for _, e := range r.Entries {
+		if e.Finding.Addr.String() == endpoint {
+			return e
 		}
 	}
 	t.Fatalf("no entry for %s", endpoint)

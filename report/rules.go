@@ -211,8 +211,8 @@ func (r *Report) explain(in *Rules) {
 		ways[i] = in.follow(in.flow(f.Addr, cameFrom(f)))
 	})
 	var from netip.AddrPort // where most connections came from
-	for i := range r.Entries {
-		e, w := &r.Entries[i], ways[i]
+	for i, e := range r.Entries {
+		w := ways[i]
 		if e.Finding.Vantage != r.Scan.Vantage { // the rules' zone is not its
 			continue
 		}
@@ -238,8 +238,8 @@ func (r *Report) explain(in *Rules) {
 	r.reconcile(in, rec, seen, from, use)
 	r.propose(in)
 	rec.Shadowed, rec.Unshadowed = Shadowed(in.Devices, r.Scan.Ports)
-	for i := range r.Entries {
-		if e := &r.Entries[i]; e.Way != nil {
+	for _, e := range r.Entries {
+		if e.Way != nil {
 			e.Fix = fixFor(e, &r.Scan, r.inside(&e.Finding))
 		}
 	}
@@ -434,7 +434,7 @@ func placeText(p firewall.Place) string {
 }
 
 // Unexplained lists what answered although the rules deny it.
-func (r *Report) Unexplained() []Entry { return r.only((*Entry).unexplained) }
+func (r *Report) Unexplained() []*Entry { return r.only((*Entry).unexplained) }
 
 func (e *Entry) unexplained() bool { return e.Way != nil && e.Way.Verdict == firewall.Denied }
 

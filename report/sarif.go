@@ -158,8 +158,8 @@ func WriteSARIF(w io.Writer, r *Report) error {
 	if taxa := r.sarifTaxa(); len(taxa) > 0 {
 		run.Taxonomies = []sarifComponent{{Name: vectorTaxonomy, Taxa: taxa}}
 	}
-	for i := range r.Entries {
-		run.Results = append(run.Results, sarifResultOf(&r.Entries[i], r.Changes != nil))
+	for _, e := range r.Entries {
+		run.Results = append(run.Results, sarifResultOf(e, r.Changes != nil))
 	}
 	return writeObject(w, sarifLog{"2.1.0", "https://json.schemastore.org/sarif-2.1.0.json", []sarifRun{run}})
 }
@@ -173,8 +173,8 @@ func (r *Report) sarifTaxa() []sarifRule {
 		}
 	}
 	var out []sarifRule
-	for i := range r.Entries {
-		for _, id := range r.Entries[i].Vectors {
+	for _, e := range r.Entries {
+		for _, id := range e.Vectors {
 			if !slices.ContainsFunc(out, func(t sarifRule) bool { return t.ID == plain(id) }) {
 				out = append(out, sarifRule{ID: plain(id), Text: sarifText(plain(joinNonEmpty("; ", append([]string{}, catches[id]...)...)))})
 			}

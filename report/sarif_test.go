@@ -190,7 +190,7 @@ func TestChecks(t *testing.T) {
 		{"a PROXY header is believed", scan(), behind, "weak-mail-server fail note 290"},
 		{"XCLIENT is offered", scan(), xclient, "weak-mail-server fail note 290"},
 	} {
-		e := &New(Input{Scan: tt.scan, Findings: []probe.Finding{tt.f}}).Entries[0]
+		e := New(Input{Scan: tt.scan, Findings: []probe.Finding{tt.f}}).Entries[0]
 		c := checks[checkIndex(e)]
 		kind, level := sarifKind(e)
 		if got := fmt.Sprint(c.id, " ", kind, " ", level, " ", e.cwe(c)); got != tt.want {
@@ -202,8 +202,8 @@ func TestChecks(t *testing.T) {
 // The same finding of a later scan has the same identity, though all that may differ does.
 func TestIdentityLasts(t *testing.T) {
 	of := func(r *Report) (out []string) {
-		for i := range r.Entries {
-			out = append(out, r.Entries[i].identity(checks[checkIndex(&r.Entries[i])]))
+		for _, e := range r.Entries {
+			out = append(out, e.identity(checks[checkIndex(e)]))
 		}
 		slices.Sort(out)
 		return out

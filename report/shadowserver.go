@@ -38,8 +38,7 @@ func WriteShadowserver(w io.Writer, r *Report) error {
 	c := csv.NewWriter(w)
 	names := strings.Fields(shadowserverNames)
 	c.Write(names)
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for _, e := range r.Entries {
 		if !e.mail() {
 			continue
 		}

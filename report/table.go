@@ -147,7 +147,7 @@ func (p *page) answer() {
 	}
 }
 
-func (p *page) exposures(entries []Entry) {
+func (p *page) exposures(entries []*Entry) {
 	cols := []column{
 		{head: "severity", keep: true},
 		{head: "endpoint", keep: true, fold: true},
@@ -163,8 +163,7 @@ func (p *page) exposures(entries []Entry) {
 		cols = append(cols, column{head: "let in by", min: 20, drop: 1})
 	}
 	var rows [][]cell
-	for i := range entries {
-		e := &entries[i]
+	for _, e := range entries {
 		row := []cell{p.severity(e), {s: endpoint(e)}, {s: e.Verdict.String()}, {s: openedBy(e.Vectors)}, {s: productName(e)}, {s: hostName(e)}, {s: e.owner()}, {s: e.changeWord(p.r.lang)}}
 		if ruled {
 			row = append(row, cell{s: plain(e.letInBy())})
@@ -251,8 +250,8 @@ func (p *page) services() {
 	} else {
 		p.mailTable(mail)
 	}
-	for i := range mail {
-		if e := &mail[i]; e.Class == probe.Undetermined || e.Finding.Cut != "" {
+	for _, e := range mail {
+		if e.Class == probe.Undetermined || e.Finding.Cut != "" {
 			why := e.Reason
 			if e.Finding.Cut != "" && !strings.Contains(why, e.Finding.Cut) {
 				why = joinNonEmpty("; ", why, e.Finding.Cut)
@@ -273,7 +272,7 @@ func (p *page) services() {
 	p.table(cols, rows)
 }
 
-func (p *page) mailTable(mail []Entry) {
+func (p *page) mailTable(mail []*Entry) {
 	cols := []column{
 		{head: "severity", keep: true},
 		{head: "endpoint", keep: true, fold: true},
@@ -286,8 +285,7 @@ func (p *page) mailTable(mail []Entry) {
 		{head: firstSeenWord.in(p.r.lang), min: 10, drop: 5},
 	}
 	var rows [][]cell
-	for i := range mail {
-		e := &mail[i]
+	for _, e := range mail {
 		rows = append(rows, []cell{p.severity(e), {s: endpoint(e)}, {s: string(e.Class)}, {s: e.Verdict.String()}, {s: productName(e)}, {s: hostName(e)}, {s: also(e)}, {s: e.owner()}, {s: e.firstSeenDay()}})
 	}
 	p.table(cols, rows)
@@ -359,8 +357,8 @@ func (p *page) fixes() {
 }
 
 // grouped puts entries together that have the same title, severity and steps. The order stays.
-func grouped(entries []Entry) [][]Entry {
-	var out [][]Entry
+func grouped(entries []*Entry) [][]*Entry {
+	var out [][]*Entry
 	at := make(map[string]int)
 	for _, e := range entries {
 		key := fmt.Sprint(e.Severity, "\x00", e.Title, "\x00", strings.Join(e.Fix.Server, "\x00"))
@@ -375,13 +373,12 @@ func grouped(entries []Entry) [][]Entry {
 	return out
 }
 
-func (p *page) fix(group []Entry) {
-	first := &group[0]
+func (p *page) fix(group []*Entry) {
+	first := group[0]
 	label := first.Severity.String()
 	p.hang(p.paint(severityColour(first.Severity), label)+"  ", bold, first.Title)
 	const indent = 15
-	for i := range group {
-		e := &group[i]
+	for _, e := range group {
 		p.subject(e, bold, "", joinNonEmpty(" ", known(productName(e)), known(hostName(e))))
 		p.hangAt(indent, "    why", "", e.Reason)
 		if len(e.Vectors) > 1 {
@@ -432,16 +429,16 @@ func known(s string) string {
 	return s
 }
 
-func endpoints(group []Entry) []string {
+func endpoints(group []*Entry) []string {
 	var out []string
-	for i := range group {
-		out = append(out, endpoint(&group[i]))
+	for _, e := range group {
+		out = append(out, endpoint(e))
 	}
 	return out
 }
 
 // firewallOf lists the steps of a group, each once.
-func firewallOf(group []Entry) []string {
+func firewallOf(group []*Entry) []string {
 	var out []string
 	for _, e := range group {
 		for _, s := range e.Fix.Firewall {
@@ -455,8 +452,7 @@ func firewallOf(group []Entry) []string {
 
 // transcripts shows every session as it went.
 func (p *page) transcripts() {
-	for i := range p.r.Entries {
-		e := &p.r.Entries[i]
+	for _, e := range p.r.Entries {
 		full, _, err := e.evidence()
 		if err != nil {
 			p.err = err

@@ -58,7 +58,7 @@ func (a *Approval) relay() string {
 }
 
 // approvedAmong counts the relays that are approved, where some are.
-func approvedAmong(exposed []Entry) string {
+func approvedAmong(exposed []*Entry) string {
 	n := 0
 	for i := range exposed {
 		if exposed[i].approvedRelay {

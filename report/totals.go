@@ -41,8 +41,7 @@ type Tally struct {
 
 func (r *Report) count() Totals {
 	t := Totals{Findings: len(r.Entries), Classes: make(map[probe.Class]int), Coverage: tally(r.Coverage)}
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for _, e := range r.Entries {
 		t.Classes[e.Class]++
 		t.Severities[e.Severity]++
 		switch {

@@ -153,14 +153,18 @@ func startWorld(sink string) (stop func(), err error) {
 
 // checkWorld holds a report against the demo's world.
 func checkWorld(r *report.Report) error {
-	found := make(map[netip.AddrPort]report.Entry)
+	found := make(map[netip.AddrPort]*report.Entry)
 	for _, e := range r.Entries {
 		found[e.Finding.Addr] = e
 	}
 	var wrong []string
 	for _, w := range demoWorld {
-		e, ok := found[netip.MustParseAddrPort(w.endpoint)]
-		if !ok || e.Finding.Protocol != w.protocol || e.Verdict != w.verdict || e.Class != w.class {
+		e := found[netip.MustParseAddrPort(w.endpoint)]
+		if e == nil {
+			wrong = append(wrong, fmt.Sprintf("%s (%s) is %s %s %s, and was not found", w.endpoint, w.dialog, w.protocol, w.verdict, w.class))
+			continue
+		}
+		if e.Finding.Protocol != w.protocol || e.Verdict != w.verdict || e.Class != w.class {
 			wrong = append(wrong, fmt.Sprintf("%s (%s) is %s %s %s, found %s %s %s: %s", w.endpoint, w.dialog, w.protocol, w.verdict, w.class, e.Finding.Protocol, e.Verdict, e.Class, e.Reason))
 		}
 	}

@@ -188,8 +188,7 @@ func (sc *scanning) write(in report.Input) error {
 
 // approvalUses are the approvals that endpoints were held against, as the inventory keeps them.
 func approvalUses(r *report.Report) (out []inventory.Use) {
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for _, e := range r.Entries {
 		if e.ApprovalState == "" {
 			continue
 		}

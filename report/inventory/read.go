@@ -345,24 +345,29 @@ func (r *Reader) findings(ctx context.Context) error {
 	var ids []home
 	var whole []int
 	var digests [][]byte
+	var seen []sightRow // small beside findings, of which there shall be no copy
 	for rows.Next() {
 		row, err := r.pack.sight(rows)
 		if err != nil {
 			return err
 		}
-		at := row.at
-		f := probe.Finding{Addr: row.Addr, Vantage: r.info.Vantage, Source: row.Source, Protocol: "unknown", Note: onlyListed, Started: at, Ended: at}
 		if row.digest != nil && (homes[home{r.info.id, row.endpoint}] || row.judged != report.JudgementVersion) {
 			row.digest = nil // it is judged anew
-			whole = append(whole, len(in.Findings))
+			whole = append(whole, len(seen))
 		}
 		in.Past[row.Addr] = row.Sight
-		in.Findings, digests, ids = append(in.Findings, f), append(digests, row.digest), append(ids, home{r.info.id, row.endpoint})
+		digests, ids = append(digests, row.digest), append(ids, home{r.info.id, row.endpoint})
+		row.digest = nil
+		seen = append(seen, row)
 	}
 	if err := rows.Err(); err != nil {
 		return err
 	}
 	rows.Close()
+	in.Findings = make([]probe.Finding, len(seen))
+	for i, row := range seen {
+		in.Findings[i] = probe.Finding{Addr: row.Addr, Vantage: r.info.Vantage, Source: row.Source, Protocol: "unknown", Note: onlyListed, Started: row.at, Ended: row.at}
+	}
 	if err := r.unpack(digests); err != nil {
 		return err
 	}

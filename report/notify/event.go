@@ -31,8 +31,7 @@ const maxLines = 10_000
 func events(r *report.Report, changes *report.Changes, least report.Severity) []event {
 	s := &r.Scan
 	severity := make(map[string]report.Severity)
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for _, e := range r.Entries {
 		severity[e.Finding.Addr.String()+" "+e.Finding.Vantage] = e.Severity
 	}
 	var out []event
@@ -42,8 +41,8 @@ func events(r *report.Report, changes *report.Changes, least report.Severity) []
 			out = append(out, changeEvent(c, s, severity[c.Addr.String()+" "+c.Vantage]))
 		}
 	}
-	for i := range r.Entries {
-		if e := &r.Entries[i]; e.Severity >= least {
+	for _, e := range r.Entries {
+		if e.Severity >= least {
 			out = append(out, findingEvent(e, s))
 		}
 	}

@@ -123,14 +123,14 @@ func body(r *report.Report, changes *report.Changes) (b []byte, key string, err 
 		}
 		p.Truncated = len(changes.List) - len(p.Changes)
 	}
-	for i := range r.Entries { // worst first
-		if r.Entries[i].Severity < report.Medium {
+	for _, e := range r.Entries { // worst first
+		if e.Severity < report.Medium {
 			break
 		}
 		if p.FindingsTruncated++; room < 0 || len(p.Findings) == maxFindings {
 			continue
 		}
-		o, err := json.Marshal(findingOf(&r.Entries[i]))
+		o, err := json.Marshal(findingOf(e))
 		if err != nil {
 			return nil, "", err
 		}
