@@ -9,7 +9,7 @@ from common import *
 VECTORS = ("plain", "null", "own-domain", "own-user", "own-helo", "from-literal", "percent", "quoted", "quoted-at", "bang", "source-route", "starttls",
            "xclient", "any-auth", "anonymous", "mx-trick", "label", "utf8", "retry", "proxy-header", "source-port", "other-source")
 APPROACHES = VECTORS[-3:]   # ways in to listeners that others do not reach
-QUIET, LONGEST = 4, 40      # seconds without news after which no more mail is expected; and in any case
+QUIET, LONGEST = 4, 120     # seconds without news after which no more mail is expected; and in any case
 GREY = 17                   # seconds after which a message that was put off is sent once more
 
 class Stop(Exception):
