@@ -174,7 +174,14 @@ func (sc *scanning) keep(ctx context.Context, in *report.Input) error {
 	}
 	end := inventory.End{About: in.Scan, Coverage: in.Coverage, Deliveries: in.Deliveries, Mentions: in.Mentions, Rulesets: sc.rulesets(), Passages: in.Rules.Passages(in.Findings)}
 	if len(sc.covs) > 0 {
-		end.State = sc.stateOf
+		mute := sc.mute(in.Coverage)
+		end.State = func(a netip.AddrPort, source string) (inventory.State, bool) {
+			s, in := sc.stateOf(a, source)
+			if s.Sure && s.State != discover.Open && s.State != discover.Closed && mute[a.Port()] {
+				s.Sure, s.Why = false, "nothing at all answered on this port, so this side may be what is closed: --self-test tells"
+			}
+			return s, in
+		}
 		end.Listed = sc.listed(in.Scan.Ended)
 	}
 	if err := sc.inv.End(ctx, end); err != nil {
@@ -207,6 +214,24 @@ func recall(ctx context.Context, store *inventory.Store, scan string, in *report
 	}
 	in.Changes, err = store.Since(ctx, info)
 	return err
+}
+
+// mute are the ports on which no target gave an answer, where no self-test tells that this side lets them out: many
+// networks let nothing out to port 25.
+func (sc *scanning) mute(rows []discover.CoverageRow) map[uint16]bool {
+	out := make(map[uint16]bool)
+	if len(sc.s.SelfTest) > 0 {
+		return out // which has its own doubts
+	}
+	for _, r := range rows {
+		out[r.Port] = true
+	}
+	for _, r := range rows {
+		if r.Open+r.Closed > 0 {
+			delete(out, r.Port)
+		}
+	}
+	return out
 }
 
 // listed are openings that have no finding: nothing was said to them, or not yet.
