@@ -57,6 +57,7 @@ func orUsage(err error) error {
 func hint(err error, next string) error { return fmt.Errorf("%w (%s)", err, next) }
 
 func main() {
+	giveBack()
 	p := &program{os.Stdin, os.Stdout, os.Stderr}
 	os.Exit(p.run(context.Background(), os.Args))
 }

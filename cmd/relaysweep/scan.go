@@ -81,6 +81,8 @@ func (p *program) scanning(ctx context.Context, c *cli.Command, sc *scanning) er
 	if err := sc.openState(ctx); err != nil {
 		return orUsage(err)
 	}
+	debug.FreeOSMemory() // what the start took, and needs no more
+	giveBack()
 	return sc.run(ctx)
 }
 
