@@ -11,8 +11,7 @@ import (
 
 // giveBack gives the pages of the program's own file back that only what came before needed: some 16 MB after the start, as
 // the kernel maps 64 KB around each that is touched. What is needed again comes from the page cache, one by one. Where it
-// fails, they stay. Peak memory, beside a build without it: 23 MB to 29 for a small scan, 39
-// to 45 for a /8 on four ports.
+// fails, they stay. Peak memory, beside a build without it: 23 MB to 29 for a small scan, 39 to 45 for a /8 on four ports.
 func giveBack() {
 	name, err := os.Executable()
 	if err != nil {
