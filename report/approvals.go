@@ -19,9 +19,10 @@ type Approval struct {
 	Vantage string // that may reach it; empty: all
 	Address netip.Prefix
 	Ports   []uint16 // empty: all
-	// Service is a protocol, such as smtp, smtps or ssh; "submission": mail on port 587 or 465; or what a product and its
-	// version begin with or hold, such as "Postfix". smtp holds with and without TLS. Empty: any.
+	// Service is a protocol, such as smtp, smtps or ssh; or "submission": mail on port 587 or 465. smtp holds with and
+	// without TLS. Empty: any.
 	Service  string
+	Product  string // what vendor, product and version hold, such as "Postfix"; empty: any
 	Owner    string
 	Approver string
 	Ticket   string
@@ -81,7 +82,7 @@ func Approved(list []Approval, vantage string, at time.Time) []firewall.Keep {
 		if !a.Valid(vantage, at) {
 			continue
 		}
-		k := firewall.Keep{Name: joinNonEmpty(", ", a.Service, a.Owner, a.Ticket, a.Where), Dst: a.Address}
+		k := firewall.Keep{Name: joinNonEmpty(", ", a.service(), a.Owner, a.Ticket, a.Where), Dst: a.Address}
 		for _, p := range a.Ports {
 			k.Ports = append(k.Ports, firewall.Ports(p, p))
 		}
@@ -117,6 +118,8 @@ type ApprovalUse struct {
 	State  ApprovalState
 	Why    string           // why it was not checked
 	Covers []netip.AddrPort // what is open of it, for its vantage
+
+	why saying
 }
 
 // Violation is a finding about approvals.
@@ -128,8 +131,28 @@ type Violation struct {
 	Approval *ApprovalUse // nil: there is none
 	Text     string
 
-	says text
+	says saying
+}
+
+// saying is a sentence, and what is put into it.
+type saying struct {
+	text text
 	args []any
+}
+
+func say(t text, args ...any) saying { return saying{t, args} }
+
+func (s saying) empty() bool { return s.text.en == "" }
+
+// in is what it says in a language.
+func (s saying) in(l Lang) string {
+	args := slices.Clone(s.args)
+	for i, a := range args {
+		if t, ok := a.(text); ok {
+			args[i] = t.in(l)
+		}
+	}
+	return s.text.with(l, args...)
 }
 
 // soon is how long before its end an approval is to be renewed.
@@ -146,8 +169,13 @@ func (r *Report) approve(list []Approval) {
 	}
 	j.rest()
 	slices.SortStableFunc(r.Violations, func(a, b Violation) int {
-		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(slices.Index(violationOrder, a.Kind), slices.Index(violationOrder, b.Kind)), a.Addr.Compare(b.Addr))
+		return cmp.Or(byWeight(&a, &b), a.Addr.Compare(b.Addr))
 	})
+}
+
+// byWeight puts the worst violation first.
+func byWeight(a, b *Violation) int {
+	return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(slices.Index(violationOrder, a.Kind), slices.Index(violationOrder, b.Kind)))
 }
 
 var violationOrder = []ApprovalState{IsExceeded, IsUnapproved, IsExpired, IsSoon, IsUnused}
@@ -166,6 +194,7 @@ func newApprovals(r *Report, list []Approval) *approvals {
 	j := &approvals{r: r, at: r.Scan.time(), by: make(map[netip.Prefix][]int), lengths: make(map[bool][]int), ports: make(map[uint16]bool), rows: make(map[uint16][]discover.CoverageRow)}
 	r.Approvals = make([]ApprovalUse, len(list))
 	for i, a := range list {
+		a.Address = Unmap(a.Address)
 		r.Approvals[i].Approval = a
 		p := a.Address.Masked()
 		j.by[p] = append(j.by[p], i)
@@ -192,8 +221,9 @@ func newApprovals(r *Report, list []Approval) *approvals {
 // alike the one that lasts longest comes first.
 func (j *approvals) covering(vantage string, to netip.AddrPort) []*ApprovalUse {
 	var out []*ApprovalUse
-	for _, bits := range j.lengths[to.Addr().Is4()] {
-		p, err := to.Addr().Prefix(bits)
+	addr := to.Addr().Unmap().WithZone("")
+	for _, bits := range j.lengths[addr.Is4()] {
+		p, err := addr.Prefix(bits)
 		if err != nil {
 			continue
 		}
@@ -225,27 +255,33 @@ func (j *approvals) endpoints(f *probe.Finding) []netip.AddrPort {
 
 // entry sets one entry against the approvals: that of its worst endpoint is told.
 func (j *approvals) entry(e *Entry) {
+	var worst Violation
 	for _, to := range j.endpoints(&e.Finding) {
 		state, use, v := j.judge(e, to)
-		if v.Kind != "" && (e.ApprovalState == "" || e.ApprovalState == IsApproved || e.ApprovalState == IsSoon) {
-			v.Addr, v.Vantage, v.Approval, v.Kind = to, e.Finding.Vantage, use, state
-			j.add(v)
-			e.ApprovalState, e.Approval = state, use
-		} else if e.ApprovalState == "" {
-			e.ApprovalState, e.Approval = state, use
+		v.Addr, v.Vantage, v.Approval, v.Kind = to, e.Finding.Vantage, use, state
+		if v.says.empty() {
+			if e.ApprovalState == "" {
+				e.ApprovalState, e.Approval = state, use
+			}
+		} else if worst.says.empty() || byWeight(&v, &worst) < 0 {
+			worst = v
 		}
+	}
+	if !worst.says.empty() {
+		j.add(worst)
+		e.ApprovalState, e.Approval = worst.Kind, worst.Approval
 	}
 	if e.ApprovalState != IsApproved && e.ApprovalState != IsSoon || !e.exposed() && !e.mayRelay() {
 		return
 	}
-	if _, beyond := e.Approval.beyond(e); beyond == nil { // what it does is allowed to this vantage
+	if e.Approval.beyond(j.r, e).empty() { // what it does is allowed to this vantage
 		e.approvedRelay = e.exposed()
 		e.Severity = min(e.Severity, Low)
 		e.Title = "approved (" + e.Approval.who().en + "): " + e.Title
 	}
 }
 
-// judge says how an endpoint stands to the approvals. A violation without a kind is none.
+// judge says how an endpoint stands to the approvals. A violation that says nothing is none.
 func (j *approvals) judge(e *Entry, to netip.AddrPort) (ApprovalState, *ApprovalUse, Violation) {
 	all := j.covering(e.Finding.Vantage, to)
 	var use *ApprovalUse
@@ -258,7 +294,7 @@ func (j *approvals) judge(e *Entry, to netip.AddrPort) (ApprovalState, *Approval
 		}
 	}
 	if use != nil {
-		if v := use.exceeded(e); v.Kind != "" {
+		if v := use.exceeded(j.r, e); !v.says.empty() {
 			return IsExceeded, use, v
 		}
 		if use.Expires.Sub(j.at) <= soon {
@@ -269,24 +305,24 @@ func (j *approvals) judge(e *Entry, to netip.AddrPort) (ApprovalState, *Approval
 	if !e.takesMail() && !slices.Contains(discover.DefaultPorts(), to.Port()) {
 		return "", nil, Violation{}
 	}
-	v := Violation{Kind: IsUnapproved, Severity: Low, says: sayUnapproved, args: []any{e.what()}}
+	v := Violation{Severity: Low, says: say(sayUnapproved, e.what())}
 	if e.takesMail() {
 		v.Severity = Medium
 	}
 	for _, u := range all {
 		if u.over(j.at) {
-			v.says, v.args = sayExpired, []any{e.what(), u.lastDay(), u.who()}
+			v.says = say(sayExpired, e.what(), u.lastDay(), u.who())
 			return IsExpired, u, v
 		}
 	}
 	if len(all) > 0 {
-		v.says, v.args = sayNotYet, []any{e.what(), all[0].Approved.Format(time.DateOnly), all[0].who()}
+		v.says = say(sayNotYet, e.what(), all[0].Approved.UTC().Format(time.DateOnly), all[0].who())
 	}
 	return IsUnapproved, nil, v
 }
 
 func (j *approvals) add(v Violation) {
-	v.Text = v.in(English)
+	v.Text = v.says.in(English)
 	j.r.Violations = append(j.r.Violations, v)
 }
 
@@ -306,34 +342,37 @@ func (j *approvals) rest() {
 		case len(u.Covers) > 0:
 			u.State = IsUsed
 		default:
-			if u.State, u.Why = IsUnused, j.unchecked(&u.Approval); u.Why != "" {
-				u.State = IsNotChecked
+			if u.State, u.why = IsUnused, j.unchecked(&u.Approval); !u.why.empty() {
+				u.State, u.Why = IsNotChecked, u.why.in(English)
 				break
 			}
-			j.add(Violation{Kind: IsUnused, Severity: Low, Vantage: j.r.Scan.Vantage, Approval: u, says: sayUnused, args: []any{u.what(), j.r.Scan.Vantage, u.who()}})
+			j.add(Violation{Kind: IsUnused, Severity: Low, Vantage: j.r.Scan.Vantage, Approval: u, says: say(sayUnused, u.what(), j.r.Scan.Vantage, u.who())})
 		}
 		if left := u.Expires.Sub(j.at); left <= soon {
-			j.add(Violation{Kind: IsSoon, Severity: Low, Vantage: j.r.Scan.Vantage, Approval: u, says: saySoon, args: []any{u.what(), u.lastDay(), u.who()}})
+			j.add(Violation{Kind: IsSoon, Severity: Low, Vantage: j.r.Scan.Vantage, Approval: u, says: say(saySoon, u.what(), u.lastDay(), u.who())})
 		}
 	}
 }
 
 // unchecked says why it is not known that nothing of an approval is open, or nothing. Coverage is counted by prefix and
 // port, so what is not whole there is not known of any address in it.
-func (j *approvals) unchecked(a *Approval) string {
+func (j *approvals) unchecked(a *Approval) saying {
 	s := &j.r.Scan
-	if !a.of(s.Vantage) {
-		return "it is for " + a.Vantage + ", and this was seen from " + s.Vantage
+	switch {
+	case a.Vantage == "":
+		return say(whyAllVantages, s.Vantage)
+	case a.Vantage != s.Vantage:
+		return say(whyOtherVantage, a.Vantage, s.Vantage)
 	}
 	for _, x := range s.Excluded {
 		if x.Overlaps(a.Address) {
-			return x.String() + " is excluded"
+			return say(whyExcluded, x.String())
 		}
 	}
 	ports := a.Ports
 	if len(ports) == 0 {
-		if len(j.rows) < 65535 {
-			return "it is for all ports, and " + plural(len(j.rows), "port") + " " + verb(len(j.rows), "was", "were") + " looked at"
+		if n := len(j.rows); n < 65535 {
+			return say(whyAllPorts, text{plural(n, "port") + " " + verb(n, "was", "were"), strconv.Itoa(n)})
 		}
 		ports = slices.Sorted(func(yield func(uint16) bool) {
 			for port := range j.rows {
@@ -344,39 +383,41 @@ func (j *approvals) unchecked(a *Approval) string {
 		})
 	}
 	for _, port := range ports {
-		if why := looked(a.Address.Masked(), j.rows[port]); why != "" {
-			return fmt.Sprintf("port %d %s", port, why)
+		if why, in := looked(a.Address.Masked(), j.rows[port]); why.en != "" {
+			return say(why, port, in)
 		}
 	}
-	return ""
+	return saying{}
 }
 
-// looked says why rows of one port do not tell that all of a prefix was looked at, or nothing.
-func looked(p netip.Prefix, rows []discover.CoverageRow) string {
+// looked says why rows of one port do not tell that all of a prefix was looked at and is not open, or nothing; and in which
+// row. A silence is one look: a packet that was lost looks the same.
+func looked(p netip.Prefix, rows []discover.CoverageRow) (why text, in string) {
 	var parts []netip.Prefix
-	whole := false
+	whole, silent := false, false
 	for _, c := range rows {
 		q := c.Prefix.Masked()
 		if !q.Overlaps(p) {
 			continue
 		}
 		if c.NotAttempted > c.Reasons["excluded"] || c.Failed > 0 {
-			return "was not looked at everywhere in " + q.String()
+			return whyNotEverywhere, q.String()
 		}
 		if q.Bits() <= p.Bits() {
 			whole = true // as exclusions lie elsewhere
 		}
+		silent = silent || c.Filtered+c.Unreachable > 0 && c.Open+c.Closed+c.Prohibited == 0
 		parts = append(parts, q)
 	}
 	switch {
-	case whole:
-		return ""
 	case len(parts) == 0:
-		return "was not looked at"
-	case !fill(p, parts):
-		return "was looked at in part of it"
+		return whyNotLooked, ""
+	case !whole && !fill(p, parts):
+		return whyInPart, ""
+	case silent:
+		return whySilent, ""
 	}
-	return ""
+	return text{}, ""
 }
 
 // fill reports whether parts, which lie in a prefix, are all of it.
@@ -401,48 +442,48 @@ func fill(p netip.Prefix, parts []netip.Prefix) bool {
 
 // exceeded says what a listener does beyond an approval. What may relay, and cannot be told from what does not, is not
 // proven to exceed anything: its own severity stands.
-func (u *ApprovalUse) exceeded(e *Entry) Violation {
+func (u *ApprovalUse) exceeded(r *Report, e *Entry) Violation {
 	if e.exposed() {
-		if says, args := u.beyond(e); args != nil {
-			return Violation{Kind: IsExceeded, Severity: max(Medium, e.Severity), says: says, args: args}
+		if says := u.beyond(r, e); !says.empty() {
+			return Violation{Severity: max(Medium, e.Severity), says: says}
 		}
 	}
-	if !fits(u.Service, &e.Finding) {
-		return Violation{Kind: IsExceeded, Severity: Medium, says: sayOther, args: []any{e.what(), u.Service, u.who()}}
+	if !fits(&u.Approval, &e.Finding) {
+		return Violation{Severity: Medium, says: say(sayOther, e.what(), u.service(), u.who())}
 	}
 	return Violation{}
 }
 
-// beyond says which relaying of an entry is not allowed; nil: all of it is.
-func (u *ApprovalUse) beyond(e *Entry) (text, []any) {
+// beyond says which relaying of an entry is not allowed; nothing: all of it is.
+func (u *ApprovalUse) beyond(r *Report, e *Entry) saying {
 	if len(u.RelayFrom) == 0 {
-		return sayRelays, []any{u.who()}
+		return say(sayRelays, u.who())
 	}
 	named := func(p Party) bool { return p.covers(netip.Addr{}, e.Finding.Vantage) }
 	if len(u.RelayTo) == 0 && slices.ContainsFunc(u.RelayFrom, named) {
-		return text{}, nil // whatever it did for this vantage, so that its attempts need not be read
+		return saying{} // whatever it did for this vantage, so that its attempts need not be read
 	}
-	for _, c := range e.relayed() {
+	for _, c := range r.relayed(e) {
 		if !slices.ContainsFunc(u.RelayFrom, func(p Party) bool { return p.covers(c.from, e.Finding.Vantage) }) {
-			return sayRelaysFrom, []any{joinNonEmpty(" ", e.Finding.Vantage, addrText(c.from)), joined(u.RelayFrom, 6), u.who()}
+			return say(sayRelaysFrom, joinNonEmpty(" ", e.Finding.Vantage, addrText(c.from)), joined(u.RelayFrom, 6), u.who())
 		}
 		if len(u.RelayTo) > 0 && !slices.ContainsFunc(u.RelayTo, func(p Party) bool { return p.covers(c.literal, c.domain) }) {
-			return sayRelaysTo, []any{cmp.Or(c.domain, addrText(c.literal), "?"), joined(u.RelayTo, 6), u.who()}
+			return say(sayRelaysTo, cmp.Or(c.domain, addrText(c.literal), "?"), joined(u.RelayTo, 6), u.who())
 		}
 	}
-	return text{}, nil
+	return saying{}
 }
 
 // relayed is one relaying that a server agreed to: for whom, and where to.
 type relayed struct {
-	from    netip.Addr
+	from    netip.Addr // not valid: not known
 	domain  string
 	literal netip.Addr // instead of a domain
 }
 
-// relayed lists what the entry's server agreed to relay, each once; where its attempts cannot be told, that it did for us,
+// relayed lists what an entry's server agreed to relay, each once; where its attempts cannot be told, that it did for us,
 // to somewhere.
-func (e *Entry) relayed() []relayed {
+func (r *Report) relayed(e *Entry) []relayed {
 	var out []relayed
 	f, tries, err := e.evidence()
 	if err != nil {
@@ -454,7 +495,7 @@ func (e *Entry) relayed() []relayed {
 			continue
 		}
 		source := probe.Finding{Source: cmp.Or(a.Source, f.Source), LocalAddr: f.LocalAddr}
-		c := relayed{from: cameFrom(&source).Addr(), domain: foreignDomain(a.To, a.Canary)}
+		c := relayed{from: r.origin(e, &source), domain: foreignDomain(a.To, a.Canary)}
 		if literal, ok := strings.CutPrefix(c.domain, "["); ok {
 			c.literal, _ = netip.ParseAddr(strings.TrimPrefix(strings.TrimSuffix(literal, "]"), "IPv6:"))
 			c.domain = ""
@@ -464,10 +505,28 @@ func (e *Entry) relayed() []relayed {
 		}
 	}
 	if out == nil {
-		out = append(out, relayed{from: cameFrom(f).Addr()})
+		out = append(out, relayed{from: r.origin(e, f)})
 	}
 	return out
 }
+
+// origin is the address that a relaying was for; not valid: not known. A vantage outside that has a private address stands
+// behind a translation: its address is one of the inside by chance. What the server saw tells more, unless a translation
+// on our side makes strangers look inside.
+func (r *Report) origin(e *Entry, f *probe.Finding) netip.Addr {
+	a := cameFrom(f).Addr().Unmap()
+	if r.inside(&e.Finding) || !a.IsPrivate() && !sharedSpace.Contains(a) {
+		return a
+	}
+	seen, elsewhere := e.seenElsewhere()
+	if f.Source != e.Finding.Source || !elsewhere || r.ourSpace(seen) || sharedSpace.Contains(seen) {
+		return netip.Addr{}
+	}
+	return seen
+}
+
+// sharedSpace is what providers translate (RFC 6598).
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
 // foreignDomain is where a recipient's canary leads: what follows it behind @ or %, or stands before it and !.
 func foreignDomain(to, canary string) string {
@@ -494,22 +553,32 @@ func foreignDomain(to, canary string) string {
 // protocols are the names that Approval.Service and Finding.Protocol share.
 var protocols = []string{"smtp", "smtps", "lmtp", "qmtp", "qmqp", "http", "ssh", "ftp", "imap", "pop3", "nntp", "telnet", "tls", "mysql", "redis", "printer", "vnc"}
 
+// Services are what an approval may name as its service.
+func Services() []string { return slices.Insert(slices.Clone(protocols), 2, "submission") }
+
 // fits reports whether a finding may be the service that is expected. What is not known contradicts nothing.
-func fits(service string, f *probe.Finding) bool {
-	want := strings.ToLower(strings.TrimSpace(service))
+func fits(a *Approval, f *probe.Finding) bool {
 	switch p := protocol(f); {
-	case want == "" || p == "unknown":
+	case p == "unknown":
 		return true
-	case want == "smtp":
-		return f.SMTP()
-	case want == "submission":
-		return f.SMTP() && (f.Addr.Port() == 587 || f.Addr.Port() == 465)
-	case slices.Contains(protocols, want):
-		return p == want
+	case a.Service == "":
+	case a.Service == "smtp":
+		if !f.SMTP() {
+			return false
+		}
+	case a.Service == "submission":
+		if !f.SMTP() || f.Addr.Port() != 587 && f.Addr.Port() != 465 {
+			return false
+		}
+	case p != a.Service:
+		return false
 	}
 	s := &f.Service
-	return s.Product == "" || strings.Contains(strings.ToLower(s.Vendor+" "+s.Product+" "+s.Version), want)
+	return a.Product == "" || s.Product == "" || strings.Contains(strings.ToLower(s.Vendor+" "+s.Product+" "+s.Version), strings.ToLower(a.Product))
 }
+
+// service is what an approval expects.
+func (a *Approval) service() string { return joinNonEmpty(", ", a.Service, a.Product) }
 
 // takesMail reports whether mail can be brought there, by whatever protocol.
 func (e *Entry) takesMail() bool {
@@ -558,17 +627,6 @@ func (a *Approval) who() text {
 	}
 }
 
-// in is what a violation says, in a language.
-func (v *Violation) in(l Lang) string {
-	args := slices.Clone(v.args)
-	for i, a := range args {
-		if t, ok := a.(text); ok {
-			args[i] = t.in(l)
-		}
-	}
-	return v.says.with(l, args...)
-}
-
 func addrText(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""
@@ -588,6 +646,36 @@ var (
 	sayOther      = text{"exceeded: it is %[1]s, and what is approved is %[2]s; %[3]s", "承認範囲の逸脱: 実際は %[1]s であり、承認されたサービスは %[2]s である。%[3]s"}
 )
 
+// Why it is not known whether anything of an approval is open.
+var (
+	whyAllVantages   = text{"it is for all vantages, and this was seen from %[1]s alone", "すべての観測地点を対象とする承認だが、今回は %[1]s からだけ見た"}
+	whyOtherVantage  = text{"it is for %[1]s, and this was seen from %[2]s", "観測地点 %[1]s を対象とする承認だが、今回は %[2]s から見た"}
+	whyExcluded      = text{"%[1]s is excluded", "%[1]s は走査の対象外である"}
+	whyAllPorts      = text{"it is for all ports, and %[1]s looked at", "すべてのポートを対象とする承認だが、今回見たポートは %[1]s 個である"}
+	whyNotEverywhere = text{"port %[1]d was not looked at everywhere in %[2]s", "%[2]s のポート %[1]d は、一部が走査未実施である"}
+	whyNotLooked     = text{"port %[1]d was not looked at%[2]s", "ポート %[1]d は走査未実施である%[2]s"}
+	whyInPart        = text{"port %[1]d was looked at in part of it%[2]s", "ポート %[1]d は、対象の一部だけを走査した%[2]s"}
+	whySilent        = text{"port %[1]d kept silent, and one silence proves nothing%[2]s", "ポート %[1]d は無応答だが、一度の無応答では判断できない%[2]s"}
+)
+
+// The words of the section.
+var (
+	approvalsHead   = text{"Approvals", "例外措置(期限付き承認)"}
+	approvalsAll    = text{"All approvals (%[1]d)", "承認の一覧 (%[1]d)"}
+	approvalsMore   = text{"and %[1]d more findings: --verbose, the HTML report and the JSON Lines list them", "ほか %[1]d 件: --verbose、HTML、JSON Lines に全件があります"}
+	approvalsAdvice = text{
+		"Close what nobody needs. What somebody owns is approved for a time: relaysweep approve %[1]s",
+		"不要なものは閉じてください。管理者のいるものは期限付きで承認します: relaysweep approve %[1]s",
+	}
+	untilWord     = text{"until %[1]s", "%[1]s まで"}
+	mayRelayFor   = text{"may relay for %[1]s", "中継元 %[1]s"}
+	mayRelayForTo = text{"may relay for %[1]s to %[2]s", "中継元 %[1]s、中継先 %[2]s"}
+	approvalWords = map[ApprovalState]text{
+		IsApproved: {"approved", "承認済み"}, IsSoon: {"soon", "期限間近"}, IsExceeded: {"exceeded", "承認範囲の逸脱"}, IsExpired: {"expired", "期限切れ"}, IsUnapproved: {"unapproved", "未承認"},
+		IsUsed: {"used", "使用中"}, IsUnused: {"unused", "未使用"}, IsNotChecked: {"not checked", "未確認"}, IsNotYet: {"not yet", "開始前"},
+	}
+)
+
 // approvalLine says in a sentence how the approvals stand.
 func (r *Report) approvalLine() string {
 	counts := make(map[ApprovalState]int)
@@ -597,8 +685,9 @@ func (r *Report) approvalLine() string {
 	var out []string
 	for _, s := range []ApprovalState{IsUsed, IsUnused, IsNotChecked, IsNotYet, IsExpired} {
 		if n := counts[s]; n > 0 {
-			out = append(out, strconv.Itoa(n)+" "+strings.ReplaceAll(string(s), "-", " "))
+			out = append(out, counted(r.lang, n, approvalWords[s]))
 		}
 	}
-	return joinNonEmpty(": ", plural(len(r.Approvals), "approval"), strings.Join(out, ", "))
+	all := text{plural(len(r.Approvals), "approval"), "承認 " + number(len(r.Approvals)) + " 件"}
+	return joinNonEmpty(": ", all.in(r.lang), strings.Join(out, ", "))
 }

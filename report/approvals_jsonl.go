@@ -8,6 +8,7 @@ type approvalFacts struct {
 	Ports     []uint16 `json:"ports"`       // none: all
 	From      string   `json:"for_vantage"` // the vantage that may reach it; empty: all
 	Service   string   `json:"service"`     // empty: any
+	Product   string   `json:"product"`     // empty: any
 	Owner     string   `json:"owner"`       // who answers for it
 	Approver  string   `json:"approver"`    // who allowed it
 	Ticket    string   `json:"ticket"`
@@ -26,7 +27,7 @@ func approvalOf(u *ApprovalUse) *approvalFacts {
 	}
 	a := &u.Approval
 	o := &approvalFacts{
-		Address: a.Address.String(), Ports: append([]uint16{}, a.Ports...), From: valid(a.Vantage), Service: valid(a.Service), Owner: valid(a.Owner), Approver: valid(a.Approver),
+		Address: a.Address.String(), Ports: append([]uint16{}, a.Ports...), From: valid(a.Vantage), Service: valid(a.Service), Product: valid(a.Product), Owner: valid(a.Owner), Approver: valid(a.Approver),
 		Ticket: valid(a.Ticket), Reason: valid(a.Reason), Expires: a.lastDay(), RelayFrom: all(texts(a.RelayFrom)), RelayTo: all(texts(a.RelayTo)), Where: valid(a.Where),
 	}
 	if !a.Approved.IsZero() {

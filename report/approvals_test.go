@@ -86,8 +86,8 @@ func TestListenersAgainstApprovals(t *testing.T) {
 		{"it may relay for this vantage", []Approval{approval("198.51.100.10/32", 90, relaysFor([]string{"Internet"}))}, proven, IsApproved, Info, ""},
 		{"it may relay for our address", []Approval{approval("198.51.100.10/32", 90, relaysFor([]string{"203.0.113.0/24"}, "EXAMPLE.NET"))}, proven, IsApproved, Info, ""},
 		{"it is another protocol", []Approval{approval("198.51.100.30/32", 90, func(a *Approval) { a.Service = "smtp" })}, "198.51.100.30:2525", IsExceeded, Medium, "it is ssh, and what is approved is smtp"},
-		{"it is another product", []Approval{approval("198.51.100.17/32", 90, func(a *Approval) { a.Service = "Exchange" })}, shut, IsExceeded, Medium, "it is smtp, Postfix 3.11.6, and what is approved is Exchange"},
-		{"it is the product", []Approval{approval("198.51.100.17/32", 90, func(a *Approval) { a.Service = "postfix 3.11" })}, shut, IsApproved, Info, ""},
+		{"it is another product", []Approval{approval("198.51.100.17/32", 90, func(a *Approval) { a.Product = "Exchange" })}, shut, IsExceeded, Medium, "it is smtp, Postfix 3.11.6, and what is approved is Exchange"},
+		{"it is the product", []Approval{approval("198.51.100.17/32", 90, func(a *Approval) { a.Product = "postfix 3.11" })}, shut, IsApproved, Info, ""},
 		{"it is no submission service", []Approval{approval("198.51.100.17/32", 90, func(a *Approval) { a.Service = "submission" })}, shut, IsExceeded, Medium, "what is approved is submission"},
 		{"it is one", []Approval{approval("198.51.100.16/32", 90, func(a *Approval) { a.Service = "submission" })}, "198.51.100.16:587", IsApproved, Info, ""},
 		{"what is not known contradicts nothing", []Approval{approval("198.51.100.31/32", 90, func(a *Approval) { a.Service = "smtp" })}, "198.51.100.31:25025", IsApproved, Info, ""},
@@ -237,7 +237,12 @@ func TestUnusedApprovals(t *testing.T) {
 	row := func(prefix string, port uint16, closed, not, failed, excluded uint64) discover.CoverageRow {
 		return discover.CoverageRow{Prefix: netip.MustParsePrefix(prefix), Port: port, Closed: closed, NotAttempted: not + excluded, Failed: failed, Reasons: map[string]uint64{"interrupted": not, "excluded": excluded}}
 	}
-	on := func(ports ...uint16) func(*Approval) { return func(a *Approval) { a.Ports = ports } }
+	on := func(ports ...uint16) func(*Approval) {
+		return func(a *Approval) { a.Ports, a.Vantage = ports, "internet" }
+	}
+	silent := func(prefix string, filtered, unreachable uint64) discover.CoverageRow {
+		return discover.CoverageRow{Prefix: netip.MustParsePrefix(prefix), Port: 25, Filtered: filtered, Unreachable: unreachable}
+	}
 	every := []discover.CoverageRow{}
 	for port := range 65535 {
 		every = append(every, row("192.0.2.1/32", uint16(port+1), 1, 0, 0, 0))
@@ -264,9 +269,14 @@ func TestUnusedApprovals(t *testing.T) {
 		{"a part within the whole failed", approval("192.0.2.0/25", 90, on(25)), []discover.CoverageRow{row("192.0.2.0/25", 25, 128, 0, 0, 0), row("192.0.2.0/26", 25, 63, 0, 1, 0)}, IsNotChecked, "port 25 was not looked at everywhere in 192.0.2.0/26"},
 		{"all IPv6", approval("::/0", 90, on(25)), []discover.CoverageRow{row("2001:db8::/64", 25, 9, 0, 0, 0)}, IsNotChecked, "port 25 was looked at in part of it"},
 		{"the last addresses", approval("255.255.255.254/31", 90, on(25)), []discover.CoverageRow{row("255.255.255.254/32", 25, 1, 0, 0, 0), row("255.255.255.255/32", 25, 1, 0, 0, 0)}, IsUnused, ""},
-		{"all ports are approved, and one was looked at", approval("192.0.2.1/32", 90, nil), []discover.CoverageRow{row("192.0.2.0/24", 25, 256, 0, 0, 0)}, IsNotChecked, "it is for all ports, and 1 port was looked at"},
-		{"all ports were looked at", approval("192.0.2.1/32", 90, nil), every, IsUnused, ""},
+		{"all ports are approved, and one was looked at", approval("192.0.2.1/32", 90, on()), []discover.CoverageRow{row("192.0.2.0/24", 25, 256, 0, 0, 0)}, IsNotChecked, "it is for all ports, and 1 port was looked at"},
+		{"all ports were looked at", approval("192.0.2.1/32", 90, on()), every, IsUnused, ""},
 		{"it is for another vantage", approval("192.0.2.1/32", 90, func(a *Approval) { a.Ports, a.Vantage = []uint16{25}, "dmz" }), []discover.CoverageRow{row("192.0.2.0/24", 25, 256, 0, 0, 0)}, IsNotChecked, "it is for dmz, and this was seen from internet"},
+		{"it is for all vantages", approval("192.0.2.1/32", 90, func(a *Approval) { a.Ports = []uint16{25} }), []discover.CoverageRow{row("192.0.2.0/24", 25, 256, 0, 0, 0)}, IsNotChecked, "it is for all vantages, and this was seen from internet alone"},
+		{"all kept silent", approval("192.0.2.1/32", 90, on(25)), []discover.CoverageRow{silent("192.0.2.0/24", 256, 0)}, IsNotChecked, "port 25 kept silent, and one silence proves nothing"},
+		{"all were unreachable", approval("192.0.2.1/32", 90, on(25)), []discover.CoverageRow{silent("192.0.2.0/24", 0, 256)}, IsNotChecked, "port 25 kept silent, and one silence proves nothing"},
+		{"one of two halves kept silent", approval("192.0.2.0/25", 90, on(25)), []discover.CoverageRow{silent("192.0.2.0/26", 64, 0), row("192.0.2.64/26", 25, 64, 0, 0, 0)}, IsNotChecked, "port 25 kept silent, and one silence proves nothing"},
+		{"some kept silent", approval("192.0.2.1/32", 90, on(25)), []discover.CoverageRow{{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Port: 25, Closed: 200, Filtered: 56}}, IsUnused, ""},
 		{"it has ended", approval("192.0.2.1/32", -1, on(25)), []discover.CoverageRow{row("192.0.2.0/24", 25, 256, 0, 0, 0)}, IsExpired, ""},
 		{"it begins later", approval("192.0.2.1/32", 90, func(a *Approval) { a.Approved = began.AddDate(0, 0, 2) }), []discover.CoverageRow{row("192.0.2.0/24", 25, 256, 0, 0, 0)}, IsNotYet, ""},
 		{"something is open", approval("198.51.100.0/24", 90, on(2525)), nil, IsUsed, ""},
@@ -326,6 +336,74 @@ func TestCrowdsAgainstApprovals(t *testing.T) {
 	}
 }
 
+// Of a host that answers on many ports the worst is told, whichever port it is on.
+func TestTheWorstOfACrowdIsTold(t *testing.T) {
+	f := finding("192.0.2.1:25", "Postfix", "Postfix", "", "mx", attempt("S1", "rs-aaaaaaaaaaaaaaaaaaaa", ok, taken, goAhead))
+	for _, crowd := range [][]uint16{{24, 25, 26}, {26, 25, 24}, {25, 24}} {
+		f.Crowd = crowd
+		r := New(Input{Scan: scan(), Findings: []probe.Finding{f}, Approvals: []Approval{approval("192.0.2.1/32", 90, func(a *Approval) { a.Ports = []uint16{25} })}})
+		if len(r.Violations) != 1 || r.Violations[0].Kind != IsExceeded || r.Violations[0].Severity != High || r.Violations[0].Addr.Port() != 25 || r.Entries[0].ApprovalState != IsExceeded {
+			t.Errorf("%v: got %s, %+v", crowd, r.Entries[0].ApprovalState, r.Violations)
+		}
+	}
+}
+
+// Addresses and prefixes of IPv4 that are written as IPv6 are the same.
+func TestMappedAddressesAreMatched(t *testing.T) {
+	for _, tt := range []struct{ endpoint, prefix string }{
+		{"[::ffff:10.1.2.3]:25", "10.1.2.3/32"}, {"10.1.2.3:25", "::ffff:10.1.2.0/120"}, {"[::ffff:10.1.2.3]:25", "::ffff:10.1.2.3/128"}, {"[::ffff:10.1.2.3]:25", "::ffff:0.0.0.0/96"},
+	} {
+		f := finding(tt.endpoint, "", "", "", "mx", attempt("S1", "", ok, denied))
+		r := New(Input{Scan: scan(), Findings: []probe.Finding{f}, Approvals: []Approval{approval(tt.prefix, 90, nil)}})
+		if e := r.Entries[0]; e.ApprovalState != IsApproved || r.Approvals[0].State != IsUsed || len(e.Mentions) != 1 {
+			t.Errorf("%s of %s: got %s, the approval is %s, named by %q", tt.endpoint, tt.prefix, e.ApprovalState, r.Approvals[0].State, e.namedBy())
+		}
+	}
+	if got := Unmap(prefix("::/80")); got != prefix("::/80") {
+		t.Errorf("got %v for a prefix that holds more than IPv4", got)
+	}
+}
+
+// A vantage that stands behind a translation has a private address by chance: an approval for the inside is none for it.
+func TestWhomARelayingWasFor(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		local, seen     string
+		source, further string // of the finding, and of the attempt
+		inside          bool
+		from            string
+		state           ApprovalState
+	}{
+		{name: "the server saw us come from the internet", local: "10.0.1.5", seen: "203.0.113.77", from: "10.0.0.0/8", state: IsExceeded},
+		{name: "and that is approved", local: "10.0.1.5", seen: "203.0.113.77", from: "203.0.113.0/24", state: IsApproved},
+		{name: "the server does not say", local: "10.0.1.5", from: "10.0.0.0/8", state: IsExceeded},
+		{name: "not even all addresses hold one that is not known", local: "10.0.1.5", from: "0.0.0.0/0", state: IsExceeded},
+		{name: "the server says what our host calls itself", local: "10.0.1.5", seen: "10.0.1.5", from: "10.0.0.0/8", state: IsExceeded},
+		{name: "a translation makes us look inside", local: "10.0.1.5", seen: "10.99.0.1", from: "10.0.0.0/8", state: IsExceeded},
+		{name: "a translation makes us look like one of the scope", local: "10.0.1.5", seen: "198.51.100.1", from: "198.51.100.0/24", state: IsExceeded},
+		{name: "a translation makes a public address look inside", local: "203.0.113.10", seen: "10.99.0.1", from: "10.0.0.0/8", state: IsExceeded},
+		{name: "the public address itself is approved", local: "203.0.113.10", seen: "10.99.0.1", from: "203.0.113.10/32", state: IsApproved},
+		{name: "a provider's translation", local: "100.64.1.5", from: "100.64.0.0/10", state: IsExceeded},
+		{name: "IPv6", local: "fd00::5", from: "fd00::/8", state: IsExceeded},
+		{name: "a vantage inside", local: "10.0.1.5", inside: true, from: "10.0.0.0/8", state: IsApproved},
+		{name: "a vantage inside, which is seen elsewhere", local: "10.0.1.5", seen: "10.99.0.1", inside: true, from: "10.0.0.0/16", state: IsApproved},
+		{name: "a public source that was named", local: "203.0.113.10", from: "203.0.113.10/32", state: IsApproved},
+		{name: "a further source that is private", local: "203.0.113.10", further: "10.0.1.6", from: "10.0.0.0/8", state: IsExceeded},
+		{name: "a further source, of which the server did not speak", local: "10.0.1.5", seen: "203.0.113.77", further: "10.0.1.6", from: "203.0.113.0/24", state: IsExceeded},
+		{name: "a further source that is public", local: "10.0.1.5", further: "203.0.113.78", from: "203.0.113.0/24", state: IsApproved},
+		{name: "a source port", local: "10.0.1.5", source: ":53", from: "10.0.0.0/8", state: IsExceeded},
+	} {
+		f := finding(proven, "Postfix", "Postfix", "", "mx.org.example", attempt("S1", "rs-aaaaaaaaaaaaaaaaaaaa", ok, taken, goAhead))
+		f.LocalAddr, f.SeenAs, f.Source, f.Attempts[0].Source = tt.local, tt.seen, tt.source, tt.further
+		s := scan()
+		s.Inside = tt.inside
+		r := New(Input{Scan: s, Findings: []probe.Finding{f}, Approvals: []Approval{approval("198.51.100.10/32", 90, relaysFor([]string{tt.from}))}})
+		if e := entry(t, r, proven); e.ApprovalState != tt.state || (e.Severity == Low) != (tt.state == IsApproved) {
+			t.Errorf("%s: got %s, %v: %v", tt.name, e.ApprovalState, e.Severity, r.Violations)
+		}
+	}
+}
+
 // --fail-on sees what approvals find, and where none were read nothing is found.
 func TestFailOnSeesApprovals(t *testing.T) {
 	in := Input{Scan: scan(), Findings: findings()[2:3]}
@@ -342,12 +420,13 @@ func approvedGolden() *Report {
 	list := []Approval{
 		approval("198.51.100.10/32", 90, relaysFor([]string{"internet", "10.0.0.0/8"})),
 		approval("198.51.100.11/32", 20, nil),
-		approval("198.51.100.12/32", 90, func(a *Approval) { a.Ports, a.Service = []uint16{587}, "Postfix" }),
+		approval("198.51.100.12/32", 90, func(a *Approval) { a.Ports, a.Service, a.Product = []uint16{587}, "smtp", "Exchange" }),
 		approval("198.51.100.13/32", -22, nil),
 		approval("2001:db8:51:1111:2222:3333:4444:5555/128", 90, relaysFor([]string{"inside"}, "partner.example")),
 		approval("198.51.100.0/28", 400, func(a *Approval) { a.Vantage, a.Owner = "dmz", "日本語課" }),
-		approval("198.51.100.200/32", 90, func(a *Approval) { a.Ports = []uint16{587} }),
-		approval("198.51.100.201/32", 90, func(a *Approval) { a.Ports = []uint16{25} }),
+		approval("198.51.100.200/32", 90, func(a *Approval) { a.Ports, a.Vantage = []uint16{587}, "internet" }),
+		approval("198.51.100.201/32", 90, func(a *Approval) { a.Ports, a.Vantage = []uint16{25}, "internet" }),
+		approval("198.51.100.202/32", 90, func(a *Approval) { a.Ports = []uint16{587} }),
 	}
 	return approvedReport(list...)
 }
@@ -356,7 +435,7 @@ func approvedGolden() *Report {
 func TestHostileApprovalsAreEscaped(t *testing.T) {
 	list := []Approval{
 		approval("192.0.2.0/24", 90, func(a *Approval) {
-			a.Service, a.Owner, a.Approver, a.Ticket, a.Reason, a.Where = hostile, hostile, hostile, hostile, hostile, hostile
+			a.Service, a.Product, a.Owner, a.Approver, a.Ticket, a.Reason, a.Where = hostile, hostile, hostile, hostile, hostile, hostile, hostile
 			a.RelayFrom, a.RelayTo = parties(hostile), parties(hostile)
 		}),
 		approval("192.0.2.1/32", 3, func(a *Approval) { a.Vantage, a.Owner = hostile, hostile }),
@@ -389,8 +468,20 @@ func TestApprovalTableFits(t *testing.T) {
 // Findings about approvals speak the reader's language; JSON and CSV do not change.
 func TestViolationsInJapanese(t *testing.T) {
 	r := approvedGolden()
-	ja := render(t, func(w io.Writer, r *Report) error { return WriteTable(w, r, TableOptions{Width: 200}) }, r.In(Japanese))
-	for _, word := range []string{"例外措置(期限付き承認)", "未承認", "期限切れ", "期限間近", "未使用", "承認範囲の逸脱", "所管課 netops"} {
+	ja := render(t, func(w io.Writer, r *Report) error { return WriteTable(w, r, TableOptions{Width: 200, Verbose: true}) }, r.In(Japanese))
+	section := ja[strings.Index(ja, "\n例外措置(期限付き承認)\n"):]
+	section = section[:strings.Index(section, "\n\n")]
+	page := render(t, WriteHTML, r.In(Japanese))
+	page = page[strings.Index(page, `<section id="approvals">`):]
+	page = page[:strings.Index(page, "</section>")]
+	for where, text := range map[string]string{"table": section, "page": page} {
+		for _, word := range []string{"approval ", "approved by", "owner", "until", "used", "not checked", "looked at", "may relay", "everywhere", "Approv", "State", "Owner", "Kind"} {
+			if strings.Contains(text, word) {
+				t.Errorf("%s: %q is English", where, word)
+			}
+		}
+	}
+	for _, word := range []string{"例外措置(期限付き承認)", "未承認", "期限切れ", "期限間近", "未使用", "承認範囲の逸脱", "所管課 netops", "承認 9 件: 使用中 4, 未使用 1, 未確認 3, 期限切れ 1", "不要なものは閉じてください", "から見た", "中継先 partner.example", "2027-02-20 まで"} {
 		if !strings.Contains(ja, word) {
 			t.Errorf("%s is not in the report", word)
 		}
@@ -424,7 +515,7 @@ func TestApprovalsInJSON(t *testing.T) {
 			t.Errorf("got %s, %+v", o.ApprovalState, o.Approval)
 		}
 	}
-	for kind, want := range map[string]int{"used": 4, "unused": 2, "not-checked": 2, "expired": 2, "soon": 1, "exceeded": 3, "unapproved": 9} {
+	for kind, want := range map[string]int{"used": 4, "unused": 2, "not-checked": 3, "expired": 2, "soon": 1, "exceeded": 3, "unapproved": 9} {
 		if kinds[kind] != want { // unused: the approval and its finding; expired likewise
 			t.Errorf("%s: got %d, want %d", kind, kinds[kind], want)
 		}

@@ -55,7 +55,7 @@ func (r *Report) In(l Lang) *Report {
 	}
 	c.Violations = slices.Clone(r.Violations)
 	for i := range c.Violations {
-		c.Violations[i].Text = c.Violations[i].in(l)
+		c.Violations[i].Text = c.Violations[i].says.in(l)
 	}
 	return &c
 }

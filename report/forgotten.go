@@ -57,11 +57,13 @@ func (r *Report) name(in *Input) {
 			m.Doubt = m.doubt(in.Scan.Domains)
 			e.Mentions = append(e.Mentions, m)
 		}
-		e.Mentions = append(e.Mentions, e.certified(in.Scan.Domains)...)
+		e.Mentions = append(e.Mentions, e.certified(in.Scan.Domains, r.Scan.time())...)
 		for at := range approvals.holding(a) {
-			e.Mentions = append(e.Mentions, approvedBy(&in.Approvals[at], r.Scan.Started))
+			if a := &in.Approvals[at]; e.isOf(a) {
+				e.Mentions = append(e.Mentions, approvedBy(a, r.Scan.time()))
+			}
 		}
-		if m, ok := e.Asset.mention(); ok {
+		if m, ok := e.Asset.mention(in.Scan.Domains); ok {
 			e.Mentions = append(e.Mentions, m)
 		}
 		if !e.listensForMail() {
@@ -103,8 +105,9 @@ func ours(name string, domains []string) bool {
 }
 
 // certified are the names in the certificate that lie in the organisation's domains. What a server signed itself is its
-// own word: every mail server of Debian makes such a certificate when it is installed.
-func (e *Entry) certified(domains []string) []Mention {
+// own word: every mail server of Debian makes such a certificate when it is installed. One that has expired is the mark of
+// a server that nobody looks after.
+func (e *Entry) certified(domains []string, at time.Time) []Mention {
 	t := e.Finding.TLS
 	if t == nil {
 		return nil
@@ -114,8 +117,11 @@ func (e *Entry) certified(domains []string) []Mention {
 	for _, name := range t.Names {
 		if len(out) < most && ours(name, domains) {
 			m := Mention{By: ByCertificate, Name: name}
-			if t.Subject == t.Issuer {
+			switch {
+			case t.Subject == t.Issuer:
 				m.Doubt = "self-signed"
+			case !t.NotAfter.IsZero() && t.NotAfter.Before(at):
+				m.Doubt = "expired"
 			}
 			out = append(out, m)
 		}
@@ -123,22 +129,34 @@ func (e *Entry) certified(domains []string) []Mention {
 	return out
 }
 
-// approvedBy names what is approved, whatever the vantage: who approved it for another one knows of it.
+// isOf reports whether an approval is about the listener's port and service; of a host that answers on every port, about
+// a mail port of it.
+func (e *Entry) isOf(a *Approval) bool {
+	f := &e.Finding
+	crowd := func(port uint16) bool { return a.onPort(port) && slices.Contains(f.Crowd, port) }
+	return fits(a, f) && (a.onPort(f.Addr.Port()) || slices.ContainsFunc(discover.DefaultPorts(), crowd))
+}
+
+// approvedBy names what is approved, whatever the vantage: who approved it for another one knows of it. An approval of a
+// network knows no server in it.
 func approvedBy(a *Approval, at time.Time) Mention {
 	m := Mention{By: ByApproval, Name: cmp.Or(a.Ticket, a.Where, a.Owner)}
-	if !a.Valid(a.Vantage, at) {
+	switch p := Unmap(a.Address); {
+	case !a.Valid(a.Vantage, at):
 		m.Doubt = "not valid at the time"
+	case !p.IsSingleIP():
+		m.Doubt = "all of " + p.Masked().String() + " is approved"
 	}
 	return m
 }
 
 // mention is what an address plan says of a host. A network that it happens to lie in names nobody, unless its name is
-// that of a host.
-func (a *Asset) mention() (Mention, bool) {
+// that of a host of the organisation.
+func (a *Asset) mention(domains []string) (Mention, bool) {
 	if a == nil {
 		return Mention{}, false
 	}
-	host := strings.Contains(a.Name, ".") && !strings.ContainsAny(a.Name, " /")
+	host := ours(a.Name, domains) && !strings.ContainsAny(a.Name, " /")
 	return Mention{By: ByIPAM, Name: cmp.Or(a.Name, a.Where)}, a.Prefix.IsSingleIP() || host
 }
 
@@ -271,6 +289,8 @@ var (
 	columnText = map[string]text{
 		"severity": {"severity", "重大度"}, "endpoint": {"endpoint", "待受け"}, "verdict": {"verdict", "判定"}, "since": {"first seen", "初回確認日"},
 		"owner": {"owner", "所管課"}, "product": {"product", "製品"}, "doubts": {"in doubt", "要確認"},
+		"kind": {"kind", "区分"}, "finding": {"finding", "指摘"}, "state": {"state", "状態"}, "approved": {"approved", "承認対象"}, "vantage": {"vantage", "観測地点"},
+		"service": {"service", "サービス"}, "approver": {"approver", "承認者"}, "until": {"until", "期限"}, "ticket": {"ticket", "番号"}, "reason": {"reason", "理由"},
 	}
 )
 
@@ -291,12 +311,4 @@ func (n *Naming) sentences(l Lang) []string {
 		out = append(out, forgottenAdvice.in(l))
 	}
 	return out
-}
-
-// sinceDay is the day on which it was first seen.
-func (r *Report) sinceDay(e *Entry) string {
-	if t := e.FirstSeen; !t.IsZero() {
-		return t.UTC().Format(time.DateOnly)
-	}
-	return ""
 }

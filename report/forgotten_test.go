@@ -88,7 +88,7 @@ func TestForgottenAreRanked(t *testing.T) {
 	var got []string
 	r := registered()
 	for _, e := range r.Forgotten() {
-		got = append(got, strings.TrimSpace(fmt.Sprint(e.Severity, " ", e.Verdict, " ", e.Finding.Addr, " ", r.sinceDay(e))))
+		got = append(got, strings.TrimSpace(fmt.Sprint(e.Severity, " ", e.Verdict, " ", e.Finding.Addr, " ", e.firstSeenDay())))
 	}
 	want := []string{
 		"high ready [2001:db8:51:1111:2222:3333:4444:5555]:25 2024-11-22", "high ready 198.51.100.12:587 2025-11-22", "medium accepted 198.51.100.13:25 2026-08-22",
@@ -144,22 +144,96 @@ func TestNothingIsForgottenWhereNobodyWasAsked(t *testing.T) {
 	}
 }
 
+// An approval names the server on its port that is its service, whatever the vantage; one of a network is no name.
+func TestWhatAnApprovalNames(t *testing.T) {
+	on := func(service, product string, ports ...uint16) func(*Approval) {
+		return func(a *Approval) { a.Service, a.Product, a.Ports = service, product, ports }
+	}
+	for _, tt := range []struct {
+		name     string
+		approval Approval
+		by       string
+		counts   bool
+	}{
+		{"the server", approval("10.1.2.3/32", 90, nil), "approval CHG0012345", true},
+		{"its port", approval("10.1.2.3/32", 90, on("", "", 587, 25)), "approval CHG0012345", true},
+		{"its service", approval("10.1.2.3/32", 90, on("smtp", "", 25)), "approval CHG0012345", true},
+		{"its product", approval("10.1.2.3/32", 90, on("", "postfix")), "approval CHG0012345", true},
+		{"another vantage", approval("10.1.2.3/32", 90, func(a *Approval) { a.Vantage = "inside" }), "approval CHG0012345", true},
+		{"another port", approval("10.1.2.3/32", 90, on("", "", 22)), "", false},
+		{"another service on any port", approval("10.1.2.3/32", 90, on("ssh", "")), "", false},
+		{"another product", approval("10.1.2.3/32", 90, on("smtp", "Exchange", 25)), "", false},
+		{"another host", approval("10.1.2.4/32", 90, nil), "", false},
+		{"a network", approval("10.0.0.0/8", 90, on("smtp", "", 25)), "approval CHG0012345 (all of 10.0.0.0/8 is approved)", false},
+		{"the whole space", approval("0.0.0.0/0", 90, nil), "approval CHG0012345 (all of 0.0.0.0/0 is approved)", false},
+		{"another port of a network", approval("10.0.0.0/8", 90, on("ssh", "", 22)), "", false},
+		{"one that has ended", approval("10.1.2.3/32", -1, nil), "approval CHG0012345 (not valid at the time)", false},
+		{"one that ended while the scan ran", approval("10.1.2.3/32", 0, func(a *Approval) { a.Expires = began.Add(time.Minute) }), "approval CHG0012345 (not valid at the time)", false},
+	} {
+		f := finding("10.1.2.3:25", "Postfix", "Postfix", "", "mx", attempt("S1", "", ok, denied))
+		r := New(Input{Scan: scan(), Findings: []probe.Finding{f}, Approvals: []Approval{tt.approval}})
+		if e := r.Entries[0]; e.namedBy() != tt.by || e.Forgotten == tt.counts {
+			t.Errorf("%s: forgotten %v, named by %q", tt.name, e.Forgotten, e.namedBy())
+		} else if (e.ApprovalState == IsExpired) && e.named() {
+			t.Errorf("%s: it is %s, and names the server", tt.name, e.ApprovalState)
+		}
+	}
+	crowd := listener("10.1.2.3:1", "unknown", "")
+	crowd.Crowd = []uint16{1, 25, 4444}
+	for port, want := range map[uint16]string{1: "approval CHG0012345", 25: "approval CHG0012345", 4444: "", 26: ""} {
+		r := New(Input{Scan: scan(), Findings: []probe.Finding{crowd}, Approvals: []Approval{approval("10.1.2.3/32", 90, on("", "", port))}})
+		if got := r.Entries[0].namedBy(); got != want {
+			t.Errorf("a host that answers on all ports, approved on %d: named by %q", port, got)
+		}
+	}
+}
+
+// What a network is called is no name of its hosts, unless it is one of the organisation's.
+func TestNetworksNameNoServers(t *testing.T) {
+	for _, tt := range []struct {
+		prefix, name string
+		named        bool
+	}{
+		{"10.1.0.0/16", "DMZ", false},
+		{"10.1.0.0/16", "vlan10.dmz", false},
+		{"10.1.0.0/16", "10.1.0.0-campus", false},
+		{"10.1.0.0/16", "v1.2", false},
+		{"10.1.0.0/16", "mx.other.example", false},
+		{"10.1.0.0/16", "hosts of org.example", false},
+		{"10.1.2.3/31", "MX.org.example.", true},
+		{"10.1.2.3/32", "fax", true},
+		{"10.1.2.3/32", "", true},
+	} {
+		s := scan()
+		s.Domains = []string{"org.example"}
+		f := finding("10.1.2.3:25", "Postfix", "Postfix", "", "mx", attempt("S1", "", ok, denied))
+		r := New(Input{Scan: s, Findings: []probe.Finding{f}, Assets: []Asset{{Prefix: prefix(tt.prefix), Name: tt.name, Where: "plan.csv:2"}}})
+		if e := r.Entries[0]; e.named() != tt.named || e.Forgotten == tt.named {
+			t.Errorf("%s %q: forgotten %v, named by %q", tt.prefix, tt.name, e.Forgotten, e.namedBy())
+		}
+	}
+}
+
 // A certificate that another signed is more than the server's own word.
 func TestCertificates(t *testing.T) {
 	f := finding("198.51.100.16:465", "Postfix", "Postfix", "", "smtp.org.example", attempt("S1", "rs-hhhhhhhhhhhhhhhhhhhh", needAuth))
 	for _, tt := range []struct {
 		names           []string
 		subject, issuer string
+		ends            time.Time
 		want            string
 	}{
-		{[]string{"mx.org.example", "org.example"}, "CN=mx", "CN=CA", "certificate mx.org.example, certificate org.example"},
-		{[]string{"*.org.example"}, "CN=mx", "CN=CA", "certificate *.org.example"},
-		{[]string{"mx.org.example"}, "CN=mx", "CN=mx", "certificate mx.org.example (self-signed)"},
-		{[]string{"mx.other.example", "myorg.example", "org.example.evil.example", "localhost", ""}, "CN=mx", "CN=CA", ""},
-		{slices.Repeat([]string{"mx.org.example"}, 100), "CN=mx", "CN=CA", strings.Repeat(", certificate mx.org.example", 4)[2:]},
+		{[]string{"mx.org.example", "org.example"}, "CN=mx", "CN=CA", time.Time{}, "certificate mx.org.example, certificate org.example"},
+		{[]string{"*.org.example"}, "CN=mx", "CN=CA", time.Time{}, "certificate *.org.example"},
+		{[]string{"mx.org.example"}, "CN=mx", "CN=mx", time.Time{}, "certificate mx.org.example (self-signed)"},
+		{[]string{"mx.org.example"}, "CN=mx", "CN=CA", began.AddDate(-6, 0, 0), "certificate mx.org.example (expired)"},
+		{[]string{"mx.org.example"}, "CN=mx", "CN=CA", began.AddDate(0, 0, 1), "certificate mx.org.example"},
+		{[]string{"mx.org.example"}, "CN=mx", "CN=mx", began.AddDate(-6, 0, 0), "certificate mx.org.example (self-signed)"},
+		{[]string{"mx.other.example", "myorg.example", "org.example.evil.example", "localhost", ""}, "CN=mx", "CN=CA", time.Time{}, ""},
+		{slices.Repeat([]string{"mx.org.example"}, 100), "CN=mx", "CN=CA", time.Time{}, strings.Repeat(", certificate mx.org.example", 4)[2:]},
 	} {
-		f.TLS = &probe.TLS{Names: tt.names, Subject: tt.subject, Issuer: tt.issuer}
-		r := New(Input{Findings: []probe.Finding{f}, Scan: Scan{Domains: []string{"Org.Example."}}, Approvals: []Approval{}})
+		f.TLS = &probe.TLS{Names: tt.names, Subject: tt.subject, Issuer: tt.issuer, NotAfter: tt.ends}
+		r := New(Input{Findings: []probe.Finding{f}, Scan: Scan{Domains: []string{"Org.Example."}, Started: began}, Approvals: []Approval{}})
 		if got := r.Entries[0].namedBy(); got != tt.want {
 			t.Errorf("%v: got %q, want %q", tt.names, got, tt.want)
 		}

@@ -43,6 +43,7 @@ func TestGolden(t *testing.T) {
 		{"rules.html", ruled, WriteHTML},
 		{"approvals.txt", approvedGolden, table(TableOptions{Verbose: true})},
 		{"approvals.60.txt", approvedGolden, table(TableOptions{Width: 60})},
+		{"approvals.ja.txt", func() *Report { return approvedGolden().In(Japanese) }, table(TableOptions{})},
 		{"approvals.jsonl", approvedGolden, WriteJSONL},
 		{"approvals.csv", approvedGolden, WriteCSV},
 		{"approvals.html", approvedGolden, WriteHTML},

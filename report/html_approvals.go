@@ -1,16 +1,16 @@
 package report
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // webApprovals is the section on what is approved.
 type webApprovals struct {
-	Line       string
-	Violations []webViolation
-	More       string
-	Rows       []webApproval
+	Head, Line       string
+	Columns          []string // of the findings
+	Violations       []webViolation
+	More             string
+	All              string
+	ApprovalsColumns []string
+	Rows             []webApproval
 }
 
 type webViolation struct {
@@ -28,14 +28,19 @@ func webApprovalsOf(r *Report, ids map[string]string) *webApprovals {
 	if r.Approvals == nil {
 		return nil
 	}
-	w := &webApprovals{Line: r.approvalLine()}
+	l := r.lang
+	w := &webApprovals{
+		Head: approvalsHead.in(l), Line: r.approvalLine(), All: approvalsAll.with(l, len(r.Approvals)),
+		Columns:          headings(l, "severity", "endpoint", "kind", "finding"),
+		ApprovalsColumns: headings(l, "state", "approved", "vantage", "service", "owner", "approver", "until", "ticket", "reason"),
+	}
 	for i := range r.Violations {
 		v := &r.Violations[i]
 		if i == maxViolations {
-			w.More = fmt.Sprintf("and %s more: the JSON Lines list them", number(len(r.Violations)-i))
+			w.More = forgottenMore.with(l, len(r.Violations)-i)
 			break
 		}
-		row := webViolation{Severity: v.Severity.String(), Rank: int(v.Severity), Endpoint: v.endpoint(), Kind: string(v.Kind), Text: plain(v.Text)}
+		row := webViolation{Severity: v.Severity.String(), Rank: int(v.Severity), Endpoint: v.endpoint(), Kind: approvalWords[v.Kind].in(l), Text: plain(v.Text)}
 		if v.Addr.IsValid() {
 			a := v.Addr.Addr().As16()
 			row.SortAddr, row.ID = fmt.Sprintf("%x%04x", a[:], v.Addr.Port()), ids[row.Endpoint+v.Vantage]
@@ -45,7 +50,7 @@ func webApprovalsOf(r *Report, ids map[string]string) *webApprovals {
 	for i := range r.Approvals {
 		u := &r.Approvals[i]
 		w.Rows = append(w.Rows, webApproval{
-			State: strings.ReplaceAll(string(u.State), "-", " "), Why: plain(u.Why), What: u.what(), Vantage: plain(u.Vantage), Service: plain(u.Service), Relay: plain(u.relay()),
+			State: approvalWords[u.State].in(l), Why: plain(u.why.in(l)), What: u.what(), Vantage: plain(u.Vantage), Service: plain(u.service()), Relay: plain(u.relay(l)),
 			Owner: plain(u.Owner), Approver: plain(u.Approver), Until: u.lastDay(), Ticket: plain(u.Ticket), Reason: plain(u.Reason), Where: plain(u.Where),
 		})
 	}

@@ -22,19 +22,25 @@ func webForgottenOf(r *Report, link func([]*Entry) []webFinding) *webForgotten {
 		return nil
 	}
 	w := &webForgotten{Head: forgottenHead.with(r.lang, n.Forgotten), Says: strings.Join(n.sentences(r.lang), " ")}
-	for _, c := range []string{"severity", "endpoint", "verdict", "since", "owner", "product", "doubts"} {
-		head := []rune(columnText[c].in(r.lang))
-		w.Columns = append(w.Columns, strings.ToUpper(string(head[:1]))+string(head[1:]))
-	}
+	w.Columns = headings(r.lang, "severity", "endpoint", "verdict", "since", "owner", "product", "doubts")
 	entries := r.Forgotten()
 	if left := len(entries) - maxPortRows; left > 0 {
 		entries, w.More = entries[:maxPortRows], forgottenMore.with(r.lang, left)
 	}
 	for i, f := range link(entries) {
 		e := entries[i]
-		w.Rows = append(w.Rows, webForgottenRow{f, r.sinceDay(e), shorten(e.owner(), 120), shorten(e.namedBy(), 300)})
+		w.Rows = append(w.Rows, webForgottenRow{f, e.firstSeenDay(), shorten(e.owner(), 120), shorten(e.namedBy(), 300)})
 	}
 	return w
+}
+
+// headings are those of columns, as they begin.
+func headings(l Lang, columns ...string) (out []string) {
+	for _, c := range columns {
+		head := []rune(columnText[c].in(l))
+		out = append(out, strings.ToUpper(string(head[:1]))+string(head[1:]))
+	}
+	return out
 }
 
 // assetFacts is what the address plan says of an entry, and who names it.

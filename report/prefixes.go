@@ -24,7 +24,7 @@ type indexed struct {
 func indexPrefixes(n int, at func(i int) netip.Prefix) *prefixIndex {
 	x := new(prefixIndex)
 	for i := range n {
-		if p := at(i).Masked(); p.IsValid() {
+		if p := Unmap(at(i)).Masked(); p.IsValid() {
 			x.sorted = append(x.sorted, indexed{p, i, -1})
 		}
 	}
@@ -53,4 +53,12 @@ func (x *prefixIndex) holding(a netip.Addr) iter.Seq[int] {
 			}
 		}
 	}
+}
+
+// Unmap is a prefix of IPv4 for one that is written as IPv4 in IPv6, such as ::ffff:10.0.0.0/104.
+func Unmap(p netip.Prefix) netip.Prefix {
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+		return netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	return p
 }

@@ -36,10 +36,15 @@ func (e *Entry) seenElsewhere() (netip.Addr, bool) {
 // behind a translation.
 func (r *Report) looksInside(e *Entry) []string {
 	seen, elsewhere := e.seenElsewhere()
-	if !elsewhere || r.inside(&e.Finding) || !seen.IsPrivate() && !slices.ContainsFunc(r.Scan.Scope, func(p netip.Prefix) bool { return p.Contains(seen) }) {
+	if !elsewhere || r.inside(&e.Finding) || !r.ourSpace(seen) {
 		return nil
 	}
 	return []string{fmt.Sprintf("it saw this scan come from %s, and it came from %s: source translation or a proxy makes outsiders look inside", seen, e.Finding.LocalAddr)}
+}
+
+// ourSpace reports whether an address is one that the inside has: a private one, or one in scope.
+func (r *Report) ourSpace(a netip.Addr) bool {
+	return a.IsPrivate() || slices.ContainsFunc(r.Scan.Scope, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 var (

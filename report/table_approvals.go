@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // approvals is the section on what is approved: what stands against it, and with --verbose every approval.
@@ -11,19 +10,20 @@ func (p *page) approvals() {
 	if p.r.Approvals == nil {
 		return
 	}
-	p.heading("Approvals")
+	l := p.r.lang
+	p.heading(approvalsHead.in(l))
 	p.hang("  ", "", p.r.approvalLine())
 	const most = 30
 	for i := range p.r.Violations {
 		v := &p.r.Violations[i]
 		if i == most && !p.o.Verbose {
-			p.hang("  ", "", fmt.Sprintf("and %d more findings: --verbose, the HTML report and the JSON Lines list them", len(p.r.Violations)-most))
+			p.hang("  ", "", approvalsMore.with(l, len(p.r.Violations)-most))
 			break
 		}
 		p.hangAt(12, "  "+v.Severity.String(), severityColour(v.Severity), joinNonEmpty(" ", v.endpoint(), v.Text))
 	}
 	if i := slices.IndexFunc(p.r.Violations, func(v Violation) bool { return v.Kind == IsUnapproved }); i >= 0 {
-		p.hang("  ", "", "Close what nobody needs. What somebody owns is approved for a time: relaysweep approve "+p.r.Violations[i].Addr.String())
+		p.hang("  ", "", approvalsAdvice.with(l, p.r.Violations[i].Addr.String()))
 	}
 	listed := 0
 	for i := range p.r.Approvals {
@@ -32,8 +32,7 @@ func (p *page) approvals() {
 			continue
 		}
 		listed++
-		state := strings.ReplaceAll(string(u.State), "-", " ")
-		p.hang("  ", dim, joinNonEmpty("; ", state+": "+u.what(), u.Why, u.relay(), "until "+u.lastDay(), u.who().en))
+		p.hang("  ", dim, joinNonEmpty("; ", approvalWords[u.State].in(l)+": "+u.what(), u.why.in(l), u.relay(l), untilWord.with(l, u.lastDay()), u.who().in(l)))
 	}
 }
 
@@ -46,15 +45,14 @@ func (v *Violation) endpoint() string {
 }
 
 // relay says for whom an approved service may relay.
-func (a *Approval) relay() string {
-	if len(a.RelayFrom) == 0 {
+func (a *Approval) relay(l Lang) string {
+	switch {
+	case len(a.RelayFrom) == 0:
 		return ""
+	case len(a.RelayTo) == 0:
+		return mayRelayFor.with(l, joined(a.RelayFrom, 6))
 	}
-	s := "may relay for " + joined(a.RelayFrom, 6)
-	if len(a.RelayTo) > 0 {
-		s += " to " + joined(a.RelayTo, 6)
-	}
-	return s
+	return mayRelayForTo.with(l, joined(a.RelayFrom, 6), joined(a.RelayTo, 6))
 }
 
 // approvedAmong counts the relays that are approved, where some are.
@@ -85,5 +83,5 @@ func (e *Entry) approvalFact() string {
 		return string(e.ApprovalState)
 	}
 	a := &e.Approval.Approval
-	return plain(joinNonEmpty("; ", string(e.ApprovalState), a.who().en, "until "+a.lastDay(), a.relay(), a.Reason))
+	return plain(joinNonEmpty("; ", string(e.ApprovalState), a.who().en, "until "+a.lastDay(), a.relay(English), a.Reason))
 }

@@ -32,7 +32,7 @@ func (p *page) forgotten() {
 	var rows [][]cell
 	for i := range entries[:len(entries)-left] {
 		e := entries[i]
-		rows = append(rows, []cell{p.severity(e), {s: endpoint(e)}, {s: e.Verdict.String()}, {s: p.r.sinceDay(e)}, {s: e.owner()}, {s: productName(e)}, {s: e.namedBy()}})
+		rows = append(rows, []cell{p.severity(e), {s: endpoint(e)}, {s: e.Verdict.String()}, {s: e.firstSeenDay()}, {s: e.owner()}, {s: productName(e)}, {s: e.namedBy()}})
 	}
 	p.table(cols, rows)
 	if left > 0 {

@@ -142,7 +142,7 @@ var contract = map[string]string{
 	"reconciliation": "explained possibly unexplained unread intended stale not_known left",
 	"rule":           "device rule where nat step action text comment owner ticket counter states opens",
 	"shadowed_rule":  "device rule where text by same",
-	"approval":       "address ports for_vantage service owner approver ticket reason approved expires relay_from relay_to where state why endpoints",
+	"approval":       "address ports for_vantage service product owner approver ticket reason approved expires relay_from relay_to where state why endpoints",
 	"violation":      "kind severity ip port text approval",
 	"end":            "exit complete targets sent openings findings expected_missed duration_ms",
 }
