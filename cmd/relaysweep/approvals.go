@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -21,9 +23,10 @@ import (
 type approvalEntry struct {
 	Vantage  string `yaml:"vantage"`
 	Address  string `yaml:"address"` // or a prefix
-	Port     int    `yaml:"port"`
+	Port     *int   `yaml:"port"`
 	Ports    []int  `yaml:"ports"`
 	Service  string `yaml:"service"`
+	Product  string `yaml:"product"`
 	Owner    string `yaml:"owner"`
 	Approver string `yaml:"approver"`
 	Ticket   string `yaml:"ticket"`
@@ -87,62 +90,104 @@ func parseApprovals(name string, b []byte) (out []report.Approval, err error) {
 			}
 			return file.where(fmt.Sprintf("$[%d]", i))
 		}
-		a := report.Approval{Vantage: e.Vantage, Service: e.Service, Owner: e.Owner, Approver: e.Approver, Ticket: e.Ticket, Reason: e.Reason, Where: filepath.Base(at("address"))}
-		if a.Address, err = netip.ParsePrefix(e.Address); err != nil {
-			addr, err := netip.ParseAddr(e.Address)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %q is not an address or prefix", at("address"), e.Address)
-			}
-			addr = addr.Unmap().WithZone("")
-			a.Address = netip.PrefixFrom(addr, addr.BitLen())
+		a := report.Approval{Vantage: e.Vantage, Product: e.Product, Owner: e.Owner, Approver: e.Approver, Ticket: e.Ticket, Reason: e.Reason, Where: filepath.Base(at("address"))}
+		if a.Address, err = parsePrefix(e.Address); err != nil {
+			return nil, fmt.Errorf("%s: %w", at("address"), err)
 		}
-		for _, p := range append([]int{e.Port}, e.Ports...) {
-			if p < 0 || p > 65535 {
-				return nil, fmt.Errorf("%s: %d is not a port", at("port"), p)
+		if e.Vantage == "*" {
+			return nil, fmt.Errorf("%s: vantage: no vantage is called *: leave vantage out for all", at("vantage"))
+		}
+		if a.Service, err = serviceName(e.Service); err != nil {
+			return nil, fmt.Errorf("%s: service: %w, write product: %s", at("service"), err, cmp.Or(yamlText(e.Service), `""`))
+		}
+		ports, key := e.Ports, "ports"
+		if e.Port != nil {
+			ports, key = append([]int{*e.Port}, ports...), "port"
+		}
+		for _, p := range ports {
+			if p < 1 || p > 65535 {
+				return nil, fmt.Errorf("%s: %d is not a port: it is a number from 1 to 65535; leave port out for all", at(key), p)
 			}
-			if p > 0 {
-				a.Ports = append(a.Ports, uint16(p))
-			}
+			a.Ports = append(a.Ports, uint16(p))
 		}
 		if len(e.Relay.To) > 0 && len(e.Relay.From) == 0 {
 			return nil, fmt.Errorf("%s: relay: whom may it relay for? name prefixes or vantages in from, such as from: [10.20.0.0/16, inside]", at("relay"))
 		}
-		if a.RelayFrom, err = parties(e.Relay.From, vantageName); err != nil {
-			return nil, fmt.Errorf("%s: relay: from: %w, and no name of a vantage", at("relay.from"), err)
+		if a.RelayFrom, err = parties(e.Relay.From, vantageName, "no name of a vantage"); err != nil {
+			return nil, fmt.Errorf("%s: relay: from: %w", at("relay.from"), err)
 		}
-		if a.RelayTo, err = parties(e.Relay.To, mailDomain); err != nil {
-			return nil, fmt.Errorf("%s: relay: to: %w, and no mail domain", at("relay.to"), err)
+		if a.RelayTo, err = parties(e.Relay.To, mailDomain, "no mail domain"); err != nil {
+			return nil, fmt.Errorf("%s: relay: to: %w", at("relay.to"), err)
 		}
 		if e.Expires == "" {
-			return nil, fmt.Errorf("%s: expires is missing: every approval ends, such as expires: %s", at("address"), time.Now().AddDate(1, 0, 0).Format(time.DateOnly))
+			return nil, fmt.Errorf("%s: expires is missing: every approval ends, such as expires: %s", at("address"), time.Now().UTC().AddDate(1, 0, 0).Format(time.DateOnly))
 		}
-		if a.Expires, err = time.Parse(time.DateOnly, e.Expires); err != nil {
-			return nil, fmt.Errorf("%s: %q is not a day: write it like 2027-03-31", at("expires"), e.Expires)
+		if a.Expires, err = parseDay(e.Expires); err != nil {
+			return nil, fmt.Errorf("%s: expires: %w", at("expires"), err)
 		}
-		a.Expires = a.Expires.AddDate(0, 0, 1) // it holds on that day
 		if e.Approved != "" {
-			if a.Approved, err = time.Parse(time.DateOnly, e.Approved); err != nil {
-				return nil, fmt.Errorf("%s: %q is not a day: write it like 2026-04-01", at("approved"), e.Approved)
+			if a.Approved, err = parseDay(e.Approved); err != nil {
+				return nil, fmt.Errorf("%s: approved: %w", at("approved"), err)
+			}
+			if a.Approved.After(a.Expires) {
+				return nil, fmt.Errorf("%s: it expires on %s, before it is approved on %s: change one of the days", at("expires"), e.Expires, e.Approved)
 			}
 		}
+		a.Expires = a.Expires.AddDate(0, 0, 1) // it holds on that day
 		out = append(out, a)
 	}
 	return out, nil
 }
 
+// parsePrefix reads an address or a prefix. One with host bits may be meant as either, and says so much more as a prefix.
+func parsePrefix(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return p, fmt.Errorf("%q is not an address or prefix", text)
+		}
+		a = a.Unmap().WithZone("")
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	if p != p.Masked() {
+		return p, fmt.Errorf("%q is an address within a prefix: write %s for all of it, or %s", text, report.Unmap(p.Masked()), p.Addr().Unmap())
+	}
+	return report.Unmap(p), nil
+}
+
+// serviceName reads the name of a service.
+func serviceName(text string) (string, error) {
+	name := strings.ToLower(strings.TrimSpace(text))
+	if name != "" && !slices.Contains(report.Services(), name) {
+		return "", fmt.Errorf("%q is none of %s; if it is a product", text, strings.Join(report.Services(), ", "))
+	}
+	return name, nil
+}
+
+// parseDay reads a day, which begins and ends in UTC.
+func parseDay(text string) (time.Time, error) {
+	t, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return t, fmt.Errorf("%q is not a day: write it like 2027-03-31; days are those of UTC", text)
+	}
+	return t, nil
+}
+
 // parties reads prefixes, addresses and names.
-func parties(list []string, isName func(string) bool) ([]report.Party, error) {
+func parties(list []string, isName func(string) bool, noName string) ([]report.Party, error) {
 	var out []report.Party
 	for _, text := range list {
-		if p, err := netip.ParsePrefix(text); err == nil {
-			out = append(out, report.Party{Prefix: p.Masked()})
-		} else if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
-			a = a.Unmap()
-			out = append(out, report.Party{Prefix: netip.PrefixFrom(a, a.BitLen())})
-		} else if isName(text) {
+		p, err := parsePrefix(text)
+		switch {
+		case err == nil && !strings.Contains(text, "%"):
+			out = append(out, report.Party{Prefix: p})
+		case p.IsValid() && err != nil:
+			return nil, err
+		case isName(text):
 			out = append(out, report.Party{Name: text})
-		} else {
-			return nil, fmt.Errorf("%q is no prefix, no address", text)
+		default:
+			return nil, fmt.Errorf("%q is no prefix, no address, and %s", text, noName)
 		}
 	}
 	return out, nil

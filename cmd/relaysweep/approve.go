@@ -34,9 +34,10 @@ func (p *program) approveCommand() *cli.Command {
 			stringFlag("approver", "who allows it"),
 			stringFlag("reason", "what it is for"),
 			stringFlag("ticket", "where that was decided"),
-			stringFlag("expires", "last `DAY`, such as 2027-03-31; two years from now at most"),
+			stringFlag("expires", "last `DAY` (UTC), such as 2027-03-31; two years from now at most"),
 			stringFlag("vantage", "the `NAME` of the place that may reach it; * for all (default: the scan's)"),
-			stringFlag("service", "what is expected: a protocol, submission, or a product (default: the protocol that was found)"),
+			stringFlag("service", "what is expected: a protocol, or submission (default: the protocol that was found)"),
+			stringFlag("product", "the product that is expected, such as Postfix"),
 			listFlag("relay-from", "prefixes and vantages that it may relay for (default: none)"),
 			listFlag("relay-to", "mail domains that it may relay to, for those (default: all)"),
 			stringFlag("file", "the `FILE` (default: that of the configuration, or approvals.yaml)"),
@@ -108,7 +109,7 @@ func approvalOf(c *cli.Command, today time.Time) (report.Approval, error) {
 			return a, fmt.Errorf("%s: write it as one line", given(c, f.flag))
 		}
 	}
-	for _, f := range []string{"vantage", "service"} {
+	for _, f := range []string{"vantage", "service", "product"} {
 		if !oneLine(c.String(f)) || len(c.String(f)) > 100 {
 			return a, fmt.Errorf("%s: write it as one short line", given(c, f))
 		}
@@ -116,21 +117,26 @@ func approvalOf(c *cli.Command, today time.Time) (report.Approval, error) {
 	if !c.IsSet("expires") {
 		return a, fmt.Errorf("approve: --expires is missing: every approval ends, such as --expires %s", today.AddDate(1, 0, 0).Format(time.DateOnly))
 	}
-	day, err := time.Parse(time.DateOnly, c.String("expires"))
+	var err error
+	if a.Service, err = serviceName(c.String("service")); err != nil {
+		return a, fmt.Errorf("%s: %w, name it with --product", given(c, "service"), err)
+	}
+	a.Product = c.String("product")
+	day, err := parseDay(c.String("expires"))
 	switch {
 	case err != nil:
-		return a, fmt.Errorf("%s: %q is not a day: write it like 2027-03-31", given(c, "expires"), c.String("expires"))
+		return a, fmt.Errorf("%s: %w", given(c, "expires"), err)
 	case day.Before(today):
-		return a, fmt.Errorf("%s: %s is over", given(c, "expires"), c.String("expires"))
+		return a, fmt.Errorf("%s: %s is over: in UTC it is %s", given(c, "expires"), c.String("expires"), today.Format(time.DateOnly))
 	case day.After(today.AddDate(2, 0, 0)):
 		return a, fmt.Errorf("%s: an approval lasts two years at most, until %s: it is to be looked at again", given(c, "expires"), today.AddDate(2, 0, 0).Format(time.DateOnly))
 	}
 	a.Expires = day.AddDate(0, 0, 1)
-	if a.RelayFrom, err = parties(c.StringSlice("relay-from"), vantageName); err != nil {
-		return a, fmt.Errorf("%s: %w, and no name of a vantage", given(c, "relay-from"), err)
+	if a.RelayFrom, err = parties(c.StringSlice("relay-from"), vantageName, "no name of a vantage"); err != nil {
+		return a, fmt.Errorf("%s: %w", given(c, "relay-from"), err)
 	}
-	if a.RelayTo, err = parties(c.StringSlice("relay-to"), mailDomain); err != nil {
-		return a, fmt.Errorf("%s: %w, and no mail domain", given(c, "relay-to"), err)
+	if a.RelayTo, err = parties(c.StringSlice("relay-to"), mailDomain, "no mail domain"); err != nil {
+		return a, fmt.Errorf("%s: %w", given(c, "relay-to"), err)
 	}
 	if len(a.RelayTo) > 0 && len(a.RelayFrom) == 0 {
 		return a, fmt.Errorf("%s: whom may it relay for? --relay-from names prefixes or vantages", given(c, "relay-to"))
@@ -212,11 +218,8 @@ func describe(c *cli.Command, a *report.Approval, found foundBy) (relays bool, e
 	slices.Sort(a.Ports)
 	a.Ports = slices.Compact(a.Ports)
 	a.Address = netip.PrefixFrom(to.Addr(), to.Addr().BitLen())
-	if a.Service = protocol; protocol == "unknown" {
-		a.Service = ""
-	}
-	if c.IsSet("service") {
-		a.Service = c.String("service")
+	if !c.IsSet("service") && protocol != "unknown" {
+		a.Service = protocol
 	}
 	if c.IsSet("vantage") {
 		a.Vantage = c.String("vantage")
@@ -386,6 +389,7 @@ func approvalText(a *report.Approval, indent string) string {
 	}
 	put("vantage", yamlText(a.Vantage))
 	put("service", yamlText(a.Service))
+	put("product", yamlText(a.Product))
 	if len(a.RelayFrom) > 0 {
 		relay := "from: " + yamlList(a.RelayFrom)
 		if len(a.RelayTo) > 0 {

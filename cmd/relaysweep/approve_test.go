@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -11,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/urfave/cli/v3"
 
 	"relaysweep/report"
 )
@@ -48,6 +52,21 @@ func TestApprovalsAreReadStrictly(t *testing.T) {
 		{"- {address: 192.0.2.1, expires: 2999-12-31, relay: {from: [inside], to: [everywhere]}}", `a.yaml:1: relay: to: "everywhere" is no prefix, no address, and no mail domain`},
 		{"- {address: 192.0.2.1, expires: 2999-12-31, relay: {to: [partner.example]}}", "a.yaml:1: relay: whom may it relay for?"},
 		{"- {address: 192.0.2.1, expires: 2999-12-31, relay: {form: [inside]}}", `a.yaml:1: unknown key "form"`},
+		{"- {address: 192.0.2.1, expires: 2999-12-31, relay: {from: [10.1.2.3/8]}}", `a.yaml:1: relay: from: "10.1.2.3/8" is an address within a prefix: write 10.0.0.0/8 for all of it, or 10.1.2.3`},
+		{"- {address: 192.0.2.1, expires: 2999-12-31, relay: {from: ['fe80::1%eth0']}}", `"fe80::1%eth0" is no prefix`},
+		{"- {address: 10.20.1.5/16, expires: 2999-12-31}", `a.yaml:1: "10.20.1.5/16" is an address within a prefix: write 10.20.0.0/16 for all of it, or 10.20.1.5`},
+		{"- {address: '::ffff:10.20.1.5/112', expires: 2999-12-31}", "write 10.20.0.0/16 for all of it, or 10.20.1.5"},
+		{"- {address: '::ffff:10.0.0.0/90', expires: 2999-12-31}", "is an address within a prefix"},
+		{"-\n  address: 192.0.2.1\n  expires: 2999-12-31\n  port: 0", "a.yaml:4: 0 is not a port: it is a number from 1 to 65535; leave port out for all"},
+		{"-\n  address: 192.0.2.1\n  expires: 2999-12-31\n  ports: [25, 0]", "a.yaml:4: 0 is not a port"},
+		{"- {address: 192.0.2.1, expires: 2999-12-31, port: 65536}", "65536 is not a port"},
+		{"-\n  address: 192.0.2.1\n  expires: 2999-12-31\n  vantage: '*'", "a.yaml:4: vantage: no vantage is called *: leave vantage out for all"},
+		{"-\n  address: 192.0.2.1\n  expires: 2999-12-31\n  service: stmp", `a.yaml:4: service: "stmp" is none of smtp, smtps, submission, lmtp, `},
+		{"- {address: 192.0.2.1, expires: 2999-12-31, service: Postfix}", "if it is a product, write product: Postfix"},
+		{"-\n  address: 192.0.2.1\n  approved: 2026-01-02\n  expires: 2026-01-01", "a.yaml:4: it expires on 2026-01-01, before it is approved on 2026-01-02"},
+		{"- {address: 192.0.2.1, approved: 2026-01-01, expires: 2026-01-01}", ""},
+		{"- {address: 192.0.2.1, expires: 31.12.2999}", `a.yaml:1: expires: "31.12.2999" is not a day: write it like 2027-03-31; days are those of UTC`},
+		{"- {address: 192.0.2.1, approved: now, expires: 2999-12-31}", `a.yaml:1: approved: "now" is not a day`},
 		{"- {address: 192.0.2.1, expires: 2999-12-31}\n---\n- {address: 192.0.2.2, expires: 2999-12-31}", "a.yaml:2: a second document begins here"},
 	} {
 		got, err := parseApprovals("a.yaml", []byte(tt.entry))
@@ -58,9 +77,54 @@ func TestApprovalsAreReadStrictly(t *testing.T) {
 }
 
 func TestRelayPartiesAreRead(t *testing.T) {
-	got, err := parseApprovals("a.yaml", []byte("- {address: 192.0.2.1, expires: 2999-12-31, relay: {from: [10.1.2.3/8, inside, '::ffff:192.0.2.9'], to: [partner.example]}}"))
+	got, err := parseApprovals("a.yaml", []byte("- {address: 192.0.2.1, expires: 2999-12-31, relay: {from: [10.0.0.0/8, inside, '::ffff:192.0.2.9'], to: [partner.example]}}"))
 	if err != nil || len(got) != 1 || fmt.Sprint(got[0].RelayFrom, got[0].RelayTo) != "[10.0.0.0/8 inside 192.0.2.9/32] [partner.example]" {
 		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+func TestApprovalsMeanWhatTheySay(t *testing.T) {
+	got, err := parseApprovals("a.yaml", []byte("- {address: '::ffff:10.1.2.0/120', ports: [25, 587], service: SMTP, product: Exchange Server, approved: 2026-01-01, expires: 2026-12-31}"))
+	want := report.Approval{
+		Address: netip.MustParsePrefix("10.1.2.0/24"), Ports: []uint16{25, 587}, Service: "smtp", Product: "Exchange Server", Approved: day("2026-01-01"), Expires: day("2027-01-01"), Where: "a.yaml:1",
+	}
+	if err != nil || len(got) != 1 || !reflect.DeepEqual(got[0], want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// A day of --expires is the same day in the file: it ends at midnight in UTC, wherever that is written.
+func TestExpiryIsTheSameInTheFile(t *testing.T) {
+	today := day("2026-11-22")
+	for _, tt := range []struct{ expires, want string }{
+		{"2026-11-21", "--expires: 2026-11-21 is over: in UTC it is 2026-11-22"},
+		{"2026-11-22", ""},
+		{"2028-11-22", ""},
+		{"2028-11-23", "two years at most, until 2028-11-22"},
+		{"22.11.2026", "days are those of UTC"},
+	} {
+		p := &program{out: io.Discard, err: io.Discard}
+		c := p.approveCommand()
+		var a report.Approval
+		var err error
+		c.Action = func(_ context.Context, c *cli.Command) error {
+			a, err = approvalOf(c, today)
+			return nil
+		}
+		if err := c.Run(t.Context(), []string{"approve", "192.0.2.1:25", "--owner", "o", "--approver", "a", "--reason", "r", "--ticket", "t", "--expires", tt.expires}); err != nil {
+			t.Fatal(err)
+		}
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v", tt.expires, err)
+		}
+		if err != nil {
+			continue
+		}
+		a.Address = netip.MustParsePrefix("192.0.2.1/32")
+		got, err := parseApprovals("a.yaml", []byte(approvalText(&a, "")))
+		if err != nil || len(got) != 1 || !got[0].Expires.Equal(a.Expires) || !got[0].Expires.Equal(day(tt.expires).AddDate(0, 0, 1)) || !got[0].Approved.Equal(today) {
+			t.Errorf("%s: got %+v, %v, want until %v", tt.expires, got, err, a.Expires)
+		}
 	}
 }
 
@@ -189,7 +253,11 @@ func FuzzApprovalText(f *testing.F) {
 	f.Fuzz(func(t *testing.T, owner, service, vantage, reason string, one, two uint16) {
 		a := anApproval(func(a *report.Approval) {
 			clean := func(s string) string { return string([]rune(s)) } // what is no UTF-8 becomes U+FFFD
-			a.Owner, a.Service, a.Vantage, a.Reason, a.Ticket, a.Approver = clean(owner), clean(service), clean(vantage), clean(reason), clean(owner+reason), clean(vantage+service)
+			a.Owner, a.Product, a.Vantage, a.Reason, a.Ticket, a.Approver = clean(owner), clean(service), clean(vantage), clean(reason), clean(owner+reason), clean(vantage+service)
+			a.Service = report.Services()[len(service)%len(report.Services())]
+			if a.Vantage == "*" { // which no vantage is called
+				a.Vantage = ""
+			}
 			a.Ports = nil
 			for _, p := range []uint16{one, two} {
 				if p > 0 {
@@ -198,8 +266,8 @@ func FuzzApprovalText(f *testing.F) {
 			}
 			if vantageName(a.Vantage) {
 				a.RelayFrom = append(a.RelayFrom, report.Party{Name: a.Vantage}, report.Party{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(one)}), int(two%17)).Masked()})
-				if mailDomain(a.Service) {
-					a.RelayTo = []report.Party{{Name: a.Service}}
+				if mailDomain(a.Product) {
+					a.RelayTo = []report.Party{{Name: a.Product}}
 				}
 			}
 		})
