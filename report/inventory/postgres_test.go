@@ -58,12 +58,14 @@ func (p *postgres) make(bin string) (err error) {
 	if err := p.run("initdb", "-D", p.data(), "-A", "trust", "-U", "relaysweep", "--no-sync"); err != nil {
 		return err
 	}
-	// What comes over TCP must bring a password.
-	if err := os.WriteFile(filepath.Join(p.data(), "pg_hba.conf"), []byte("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(p.data(), "pg_hba.conf"), []byte("local all "+guarded+" scram-sha-256\nlocal all all trust\n"), 0o600); err != nil {
 		return err
 	}
 	return p.start()
 }
+
+// guarded is the user that must bring a password.
+const guarded = "guarded"
 
 func (p *postgres) data() string { return filepath.Join(p.dir, "data") }
 

@@ -608,7 +608,7 @@ func (s *Store) sight(ctx context.Context, look *sql.Stmt, pack *packer, homes m
 	}
 	defer rows.Close()
 	if !rows.Next() {
-		return nil, errors.Join(rows.Err(), errPacked)
+		return nil, cmp.Or(rows.Err(), errMeanwhile)
 	}
 	r, err := pack.sight(rows)
 	if err != nil || r.digest == nil {

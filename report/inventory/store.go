@@ -1,10 +1,11 @@
 // Package inventory keeps what scans found, for good: history, change, and what was last known of each endpoint.
 //
 //	Open ─► Store ─► Begin ─► Scan ─► Add, Deliver … End
-//	          └────► Scans · Input · Sights · Between · History · Prune
+//	          └────► Scans · Find · Read · Changes · History · Prune
 //
-// It is a SQLite file, or a PostgreSQL database where its name is a URL. Facts are only added. An endpoint is known by
-// (site, address, port); what a vantage saw of it is kept apart from what the others saw.
+// It is a SQLite file, or a PostgreSQL database where its name is a URL. What a scan saw stays what it saw, until it is
+// pruned: another scan adds to it, and only the same one that is resumed puts a later look in the place of an earlier one.
+// An endpoint is known by (site, address, port); what a vantage saw of it is kept apart from what the others saw.
 package inventory
 
 import (
@@ -35,9 +36,11 @@ type Store struct {
 	db       *sql.DB // of SQLite: for reading
 	writes   *sql.DB // of SQLite: one connection, as there is one writer at a time; of PostgreSQL: db
 	postgres bool
-	name     string // for messages: without a password
-	file     string // of SQLite
-	patience time.Duration
+	name     string        // for messages: without a password
+	file     string        // of SQLite
+	patience time.Duration // see the constants of these names
+	lockWait time.Duration
+	silence  time.Duration
 }
 
 // Errors that a caller may want to tell apart.
@@ -54,6 +57,13 @@ const versions = "relaysweep_schema"
 // patience is how long a writer waits for a database that is away: PostgreSQL that is restarted, another process that
 // migrates.
 const patience = 2 * time.Minute
+
+// lockWait is how long one try of PostgreSQL waits for another process that writes, and silence how long it may take to
+// answer one statement: a machine that hangs refuses nothing. After an interrupt it has a tenth of that.
+const (
+	lockWait = 30 * time.Second
+	silence  = 2 * time.Minute
+)
 
 //go:embed migrations/*.sql
 var migrations embed.FS
@@ -82,7 +92,7 @@ func Redacted(name string) string {
 // Open opens an inventory and brings its schema up to date; a file that is not there is made. Before a schema is changed
 // a copy of the file is made beside it. What is newer, foreign or damaged is refused and left as it is.
 func Open(ctx context.Context, name string) (*Store, error) {
-	s := &Store{name: Redacted(name), postgres: IsURL(name), patience: patience}
+	s := &Store{name: Redacted(name), postgres: IsURL(name), patience: patience, lockWait: lockWait, silence: silence}
 	var err error
 	if s.postgres {
 		err = s.openPostgres(name)
@@ -283,15 +293,20 @@ func migrateWith(ctx context.Context, s *Store, files fs.FS) error {
 	return s.settle(ctx, func() error { return s.up(ctx, p) })
 }
 
-// alone waits until no other process is at the schema of a PostgreSQL database.
+// alone waits until no other process is at the schema of a PostgreSQL database, until the patience ends.
 func (s *Store) alone(ctx context.Context) (unlock func(), err error) {
 	const key = "7813598131"
 	c, err := s.db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.ExecContext(ctx, "SELECT pg_advisory_lock("+key+")"); err != nil {
+	wait, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	if _, err := c.ExecContext(wait, "SELECT pg_advisory_lock("+key+")"); err != nil {
 		c.Close()
+		if wait.Err() != nil && ctx.Err() == nil {
+			return nil, fmt.Errorf("another process has been at the schema for %s", s.patience)
+		}
 		return nil, err
 	}
 	return func() {

@@ -15,7 +15,7 @@ func (w *Scan) Hold(uses []Use) error {
 			if !u.Expires.IsZero() {
 				expires = u.Expires.UnixMilli()
 			}
-			if err := tx.exec("INSERT INTO approval_use (scan, endpoint, approval, state, expires) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (scan, endpoint, approval) DO UPDATE SET state = excluded.state, expires = excluded.expires", w.id, id, text(u.Approval), u.State, expires); err != nil {
+			if err := tx.exec("INSERT INTO approval_use (scan, endpoint, approval, state, expires) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (scan, endpoint, approval) DO UPDATE SET state = excluded.state, expires = excluded.expires", w.id, id, key(u.Approval), u.State, expires); err != nil {
 				return err
 			}
 		}

@@ -33,7 +33,6 @@ type Scan struct {
 	vantage int64
 	started int64
 	site    string
-	name    string
 	pack    *packer
 	queue   chan job
 	done    chan struct{}
@@ -59,13 +58,13 @@ func (s *Store) Begin(ctx context.Context, about report.Scan, site, kind string)
 	if err != nil {
 		return nil, err
 	}
-	w := &Scan{store: s, site: site, name: about.ID, pack: pack, queue: make(chan job, queued), done: make(chan struct{})}
+	w := &Scan{store: s, site: site, pack: pack, queue: make(chan job, queued), done: make(chan struct{})}
 	err = s.once(ctx, func(tx *writing) error {
 		var err error
 		if w.vantage, err = tx.id("SELECT id FROM vantage WHERE site = $1 AND name = $2", "INSERT INTO vantage (site, name) VALUES ($1, $2) ON CONFLICT DO NOTHING", site, about.Vantage); err != nil {
 			return err
 		}
-		if err := tx.exec("INSERT INTO scan (name, vantage, kind, started, about) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING", about.ID, w.vantage, kind, about.Started.UnixMilli(), body); err != nil {
+		if err := tx.exec("INSERT INTO scan (name, vantage, kind, started, under_way, about) VALUES ($1, $2, $3, $4, 1, $5) ON CONFLICT DO NOTHING", about.ID, w.vantage, kind, about.Started.UnixMilli(), body); err != nil {
 			return err
 		}
 		var vantage int64
@@ -75,11 +74,11 @@ func (s *Store) Begin(ctx context.Context, about report.Scan, site, kind string)
 		if vantage != w.vantage {
 			return fmt.Errorf("scan %s was begun at another vantage than %s", about.ID, about.Vantage)
 		}
-		return nil
+		return tx.exec("UPDATE scan SET under_way = 1 WHERE id = $1", w.id)
 	})
 	if err != nil {
 		pack.close()
-		return nil, s.explain(err)
+		return nil, s.explainWrite(err)
 	}
 	go w.serve(ctx)
 	return w, nil
@@ -131,11 +130,11 @@ func (w *Scan) do(write func(*writing) error) error {
 	w.mu.RLock()
 	if w.closed {
 		w.mu.RUnlock()
-		return w.store.explain(errClosed)
+		return w.store.explainWrite(errClosed)
 	}
 	w.queue <- j
 	w.mu.RUnlock()
-	return w.store.explain(<-j.answer)
+	return w.store.explainWrite(<-j.answer)
 }
 
 // Close waits until all is written. What is added after it is refused.
@@ -231,6 +230,16 @@ func text(s string) string {
 		}
 	}
 	return string(out)
+}
+
+// key is text that tells rows apart: what text changes, or cuts off, is a hash behind it.
+func key(s string) string {
+	t := text(s)
+	if t == s {
+		return s
+	}
+	sum := sha256.Sum256([]byte(s))
+	return t + " " + hex.EncodeToString(sum[:8])
 }
 
 // look is what one scan saw of one endpoint.
@@ -393,7 +402,7 @@ func (w *Scan) Deliver(d probe.Delivery) error {
 
 // Deliver stores a canary that came home when no scan is under way.
 func (s *Store) Deliver(ctx context.Context, d probe.Delivery) error {
-	return s.explain(s.once(ctx, func(tx *writing) error { return tx.deliver(d) }))
+	return s.explainWrite(s.once(ctx, func(tx *writing) error { return tx.deliver(d) }))
 }
 
 func (tx *writing) deliver(d probe.Delivery) error {
@@ -419,7 +428,6 @@ type End struct {
 	Mentions   map[netip.Addr][]report.Mention
 	Rulesets   []Ruleset
 	Passages   map[netip.AddrPort][]string // the firewall lines on the way to a finding
-	Uses       []Use
 }
 
 // State is what a sweep showed of an endpoint.
@@ -473,6 +481,9 @@ func (w *Scan) End(_ context.Context, end End) error {
 			return err
 		}
 		if err := tx.exec("INSERT INTO scan_end (scan, ended, complete, about) VALUES ($1, $2, $3, $4) ON CONFLICT (scan, ended) DO UPDATE SET complete = excluded.complete, about = excluded.about", w.id, at.UnixMilli(), number(end.About.Complete), body); err != nil {
+			return err
+		}
+		if err := tx.exec("UPDATE scan SET under_way = 0 WHERE id = $1", w.id); err != nil {
 			return err
 		}
 		if err := w.cover(tx, end.Coverage); err != nil {
@@ -535,7 +546,7 @@ func (w *Scan) facts(tx *writing, end End) error {
 		if !r.Taken.IsZero() {
 			taken = r.Taken.UnixMilli()
 		}
-		if err := tx.exec("INSERT INTO ruleset (scan, device, file, sha256, taken) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (scan, device, file) DO UPDATE SET sha256 = excluded.sha256, taken = excluded.taken", w.id, text(r.Device), text(r.File), r.SHA256, taken); err != nil {
+		if err := tx.exec("INSERT INTO ruleset (scan, device, file, sha256, taken) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (scan, device, file) DO UPDATE SET sha256 = excluded.sha256, taken = excluded.taken", w.id, key(r.Device), key(r.File), r.SHA256, taken); err != nil {
 			return err
 		}
 	}
@@ -549,15 +560,6 @@ func (w *Scan) facts(tx *writing, end End) error {
 			return err
 		}
 		if err := tx.exec("INSERT INTO passage (scan, endpoint, lines) VALUES ($1, $2, $3) ON CONFLICT (scan, endpoint) DO UPDATE SET lines = excluded.lines", w.id, id, string(b)); err != nil {
-			return err
-		}
-	}
-	for _, u := range end.Uses {
-		id, err := tx.endpoint(w.site, u.Addr)
-		if err != nil {
-			return err
-		}
-		if err := tx.exec("INSERT INTO approval_use (scan, endpoint, approval, state, expires) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (scan, endpoint, approval) DO UPDATE SET state = excluded.state, expires = excluded.expires", w.id, id, text(u.Approval), u.State, u.Expires.UnixMilli()); err != nil {
 			return err
 		}
 	}
@@ -608,12 +610,14 @@ func endpointOf(address string, port int64) (netip.AddrPort, error) {
 
 // writing is a transaction. Its statements are prepared once each.
 type writing struct {
-	ctx context.Context
-	tx  *sql.Tx
-	ps  map[string]*sql.Stmt
+	ctx   context.Context
+	tx    *sql.Tx
+	ps    map[string]*sql.Stmt
+	alive func() // the database answered
 }
 
 func (tx *writing) prepare(query string) (*sql.Stmt, error) {
+	tx.alive()
 	if p := tx.ps[query]; p != nil {
 		return p, nil
 	}
@@ -625,12 +629,21 @@ func (tx *writing) prepare(query string) (*sql.Stmt, error) {
 }
 
 func (tx *writing) exec(query string, args ...any) error {
+	_, err := tx.change(query, args...)
+	return err
+}
+
+// change executes a statement, and says how many rows it changed.
+func (tx *writing) change(query string, args ...any) (int64, error) {
 	p, err := tx.prepare(query)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = p.ExecContext(tx.ctx, args...)
-	return err
+	res, err := p.ExecContext(tx.ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
 }
 
 func (tx *writing) query(query string, args ...any) (*sql.Rows, error) {
@@ -641,13 +654,26 @@ func (tx *writing) query(query string, args ...any) (*sql.Rows, error) {
 	return p.QueryContext(tx.ctx, args...)
 }
 
+// one is a row that is yet to be read, or why there is none.
+type one struct {
+	row *sql.Row
+	err error
+}
+
+func (o one) Scan(dest ...any) error {
+	if o.err != nil {
+		return o.err
+	}
+	return o.row.Scan(dest...)
+}
+
 // row is one row; a query that cannot be prepared says so when it is read.
-func (tx *writing) row(query string, args ...any) *sql.Row {
+func (tx *writing) row(query string, args ...any) one {
 	p, err := tx.prepare(query)
 	if err != nil {
-		return tx.tx.QueryRowContext(tx.ctx, query, args...)
+		return one{err: err}
 	}
-	return p.QueryRowContext(tx.ctx, args...)
+	return one{row: p.QueryRowContext(tx.ctx, args...)}
 }
 
 // id finds the id of a row, or makes the row.
@@ -665,13 +691,16 @@ func (tx *writing) endpoint(site string, a netip.AddrPort) (int64, error) {
 	return tx.id("SELECT id FROM endpoint WHERE site = $1 AND address = $2 AND port = $3", "INSERT INTO endpoint (site, address, port) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", site, a.Addr().String(), int64(a.Port()))
 }
 
-var errAway = errors.New("the database was away")
+var (
+	errAway   = errors.New("the database was away")
+	errSilent = errors.New("the database does not answer")
+)
 
 // commit runs a transaction. It is tried again while the database is away, until the patience ends, which begins when
 // it was found to be away.
 func (s *Store) commit(ctx context.Context, away *time.Time, jobs ...job) error {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		err := s.try(context.WithoutCancel(ctx), jobs)
+		err := s.try(ctx, jobs)
 		if !passing(err) {
 			*away = time.Time{}
 			return err
@@ -700,17 +729,27 @@ func (s *Store) once(ctx context.Context, write func(*writing) error) error {
 
 // oneWriter lets one process write at a time to PostgreSQL, as SQLite does: what was known of an endpoint before is read
 // and added to in one step. The wait for it is bounded, so that a process that was stopped is told of.
-const oneWriter = "SELECT set_config('lock_timeout', '60s', true), pg_advisory_xact_lock(7813598132)"
+func (s *Store) oneWriter() string {
+	return fmt.Sprintf("SELECT set_config('lock_timeout', '%dms', true), pg_advisory_xact_lock(7813598132)", s.lockWait.Milliseconds())
+}
 
-func (s *Store) try(ctx context.Context, jobs []job) error {
-	tx, err := s.writes.BeginTx(ctx, nil)
+// try runs a transaction once. It is not cut short by the end of ctx, but by a PostgreSQL that has fallen silent.
+func (s *Store) try(ctx context.Context, jobs []job) (err error) {
+	within, alive, done := s.watch(ctx)
+	defer done(&err)
+	var options sql.TxOptions
+	if s.postgres { // each statement is to see what was committed while we waited, whatever the server's default is
+		options.Isolation = sql.LevelReadCommitted
+	}
+	tx, err := s.writes.BeginTx(within, &options)
 	if err != nil {
 		return err
 	}
 	if s.postgres {
-		_, err = tx.ExecContext(ctx, oneWriter)
+		alive()
+		_, err = tx.ExecContext(within, s.oneWriter())
 	}
-	w := &writing{ctx, tx, make(map[string]*sql.Stmt)}
+	w := &writing{within, tx, make(map[string]*sql.Stmt), alive}
 	for _, j := range jobs {
 		if err == nil {
 			err = j.write(w)
@@ -720,5 +759,34 @@ func (s *Store) try(ctx context.Context, jobs []job) error {
 		tx.Rollback()
 		return err
 	}
+	alive()
 	return tx.Commit()
+}
+
+// watch is ctx without its end. Where alive is not called in time it ends nevertheless, and done makes errSilent of the
+// error: a long transaction is many statements, and each has its time.
+func (s *Store) watch(ctx context.Context) (within context.Context, alive func(), done func(*error)) {
+	within = context.WithoutCancel(ctx)
+	if !s.postgres {
+		return within, func() {}, func(*error) {}
+	}
+	within, cancel := context.WithCancelCause(within)
+	t := time.AfterFunc(s.silence, func() { cancel(errSilent) })
+	hurry := func() { t.Reset(s.silence / 10) }
+	stop := context.AfterFunc(ctx, hurry)
+	alive = func() {
+		if ctx.Err() == nil {
+			t.Reset(s.silence)
+		} else {
+			hurry()
+		}
+	}
+	return within, alive, func(err *error) {
+		stop()
+		t.Stop()
+		if *err != nil && context.Cause(within) == errSilent {
+			*err = fmt.Errorf("%w: %v", errSilent, *err)
+		}
+		cancel(nil)
+	}
 }

@@ -1,5 +1,5 @@
--- The inventory. Facts are added and never changed; {{id}} and {{blob}} stand for what SQLite and PostgreSQL call
--- differently. Times are milliseconds since 1970, UTC.
+-- The inventory. {{id}} and {{blob}} stand for what SQLite and PostgreSQL call differently. Times are milliseconds since
+-- 1970, UTC; 0 is none.
 
 -- +goose Up
 CREATE TABLE vantage (
@@ -10,12 +10,13 @@ CREATE TABLE vantage (
 );
 
 CREATE TABLE scan (
-	id      {{id}},
-	name    TEXT   NOT NULL UNIQUE,
-	vantage BIGINT NOT NULL REFERENCES vantage (id),
-	kind    TEXT   NOT NULL, -- scan, discover, probe
-	started BIGINT NOT NULL,
-	about   {{blob}} NOT NULL  -- what was asked for: report.Scan, packed
+	id        {{id}},
+	name      TEXT   NOT NULL UNIQUE,
+	vantage   BIGINT NOT NULL REFERENCES vantage (id),
+	kind      TEXT   NOT NULL, -- scan, discover, probe
+	started   BIGINT NOT NULL,
+	under_way BIGINT NOT NULL, -- 1: it has not come to an end since it was begun, or gone on with
+	about     {{blob}} NOT NULL -- what was asked for: report.Scan, packed
 );
 
 -- A scan that is interrupted and resumed ends more than once.
@@ -50,18 +51,19 @@ CREATE TABLE endpoint (
 	UNIQUE (site, address, port)
 );
 
--- What one scan saw of one endpoint: an opening, or what became of one that was known.
+-- What one scan saw of one endpoint: an opening, or what became of one that was known. first_seen and what follows is
+-- what the vantage knew by then; it is reckoned again when another scan stores an earlier look.
 CREATE TABLE sighting (
 	scan       BIGINT NOT NULL REFERENCES scan (id),
 	endpoint   BIGINT NOT NULL REFERENCES endpoint (id),
 	vantage    BIGINT NOT NULL REFERENCES vantage (id),
 	at         BIGINT NOT NULL,
 	state      TEXT   NOT NULL, -- open, closed, filtered, prohibited, unreachable, not-attempted, failed
-	sure       BIGINT NOT NULL, -- 1: the look counts (law 2)
+	sure       BIGINT NOT NULL, -- 1: the look counts
 	silent     BIGINT NOT NULL, -- sure looks in a row that nothing answered
 	why        TEXT   NOT NULL, -- why it does not count
 	source     TEXT   NOT NULL, -- that it opened to, if not the vantage's own
-	first_seen BIGINT NOT NULL, -- open for the first time, as was known then; 0: never
+	first_seen BIGINT NOT NULL, -- open for the first time
 	last_seen  BIGINT NOT NULL, -- open for the last time
 	checked    BIGINT NOT NULL, -- looked at for the last time
 	opened     BIGINT NOT NULL, -- the scan that found it open for the last time; 0: none
@@ -101,7 +103,7 @@ CREATE TABLE canary (
 CREATE INDEX canary_finding ON canary (scan, endpoint);
 
 CREATE TABLE delivery (
-	id    TEXT   PRIMARY KEY, -- SHA-256 of token, time, peer and recipient: one that is brought twice is one
+	id    TEXT   PRIMARY KEY, -- half of the SHA-256 of token, time, peer and recipient: one that is brought twice is one
 	token TEXT   NOT NULL,
 	at    BIGINT NOT NULL,
 	body  TEXT   NOT NULL -- probe.Delivery, JSON
@@ -114,7 +116,7 @@ CREATE TABLE ruleset (
 	device TEXT   NOT NULL,
 	file   TEXT   NOT NULL,
 	sha256 TEXT   NOT NULL,
-	taken  BIGINT NOT NULL, -- when it was exported; 0: it does not say
+	taken  BIGINT NOT NULL, -- when it was exported, if it says so
 	PRIMARY KEY (scan, device, file)
 );
 
@@ -126,6 +128,7 @@ CREATE TABLE passage (
 	PRIMARY KEY (scan, endpoint)
 );
 
+-- The approvals that endpoints were held against.
 CREATE TABLE approval_use (
 	scan     BIGINT NOT NULL REFERENCES scan (id),
 	endpoint BIGINT NOT NULL REFERENCES endpoint (id),
