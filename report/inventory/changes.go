@@ -3,6 +3,8 @@ package inventory
 import (
 	"context"
 	"errors"
+	"iter"
+	"time"
 
 	"relaysweep/discover"
 	"relaysweep/report"
@@ -19,11 +21,26 @@ func (s *Store) Changes(ctx context.Context, from, to Info) (*report.Changes, er
 		return nil, err
 	}
 	var failed error
-	c := report.NewChanges(&a, &b, to.Vantage, rows, s.Between(ctx, from, to, &failed))
+	c := report.NewChanges(&a, &b, to.Vantage, rows, butPruned(from.until(), s.Between(ctx, from, to, &failed)))
 	if failed != nil {
 		return nil, failed
 	}
 	return c, nil
+}
+
+// butPruned leaves out what was open by a time, of which nothing from then is left: it is not new, and what it was is
+// not known any more.
+func butPruned(by time.Time, pairs iter.Seq2[*report.Sight, *report.Sight]) iter.Seq2[*report.Sight, *report.Sight] {
+	return func(yield func(before, after *report.Sight) bool) {
+		for before, after := range pairs {
+			if before == nil && !after.FirstSeen.IsZero() && !after.FirstSeen.After(by) {
+				continue
+			}
+			if !yield(before, after) {
+				return
+			}
+		}
+	}
 }
 
 // Since are the changes since the scan that the same vantage made before; nil: there was none.

@@ -212,11 +212,6 @@ func (m *model) end(s *modelScan) {
 
 func (m *model) prune() {
 	m.pruned = max(m.pruned, m.now-40)
-	for _, s := range m.scans {
-		if s.writer != nil && s.started <= m.pruned {
-			return // nobody prunes a scan that is under way
-		}
-	}
 	if _, err := m.store.Prune(m.t.Context(), m.moment(m.pruned)); err != nil {
 		m.t.Fatal(err)
 	}

@@ -2,6 +2,9 @@ package inventory
 
 import (
 	"context"
+	"database/sql"
+	"errors"
+	"math"
 	"time"
 )
 
@@ -14,65 +17,99 @@ type Pruned struct {
 
 // Prune drops what scans found that were begun before a time. It never drops the last known state: of each endpoint and
 // vantage the last look before that time stays, the last one that counts, and the last finding with its evidence; first
-// seen stays as it was. So what was known at any later time is told as before. The last scan of each vantage stays whole.
+// seen stays as it was. So what was known at any later time is told as before, and what was known at the end of the last
+// scan before that time, as later ones are compared with it. The last scan of each vantage stays whole, and one that has
+// not come to an end: it may be under way.
 func (s *Store) Prune(ctx context.Context, before time.Time) (Pruned, error) {
-	old, err := s.infos(ctx, "WHERE s.started < $1 AND NOT EXISTS (SELECT 1 FROM scan_end e WHERE e.scan = s.id AND e.ended >= $1) AND s.id NOT IN (SELECT max(l.id) FROM scan l WHERE l.kind <> $2 GROUP BY l.vantage) ORDER BY s.started", before.UnixMilli(), KindProbe)
+	old, err := s.infos(ctx, "WHERE s.started < $1 AND s.under_way = 0 AND NOT EXISTS (SELECT 1 FROM scan_end e WHERE e.scan = s.id AND e.ended >= $1) AND s.id NOT IN (SELECT max(l.id) FROM scan l WHERE l.kind <> $2 GROUP BY l.vantage) ORDER BY s.started", before.UnixMilli(), KindProbe)
 	if err != nil {
 		return Pruned{}, err
 	}
-	var p Pruned
+	p := pruning{before: before.UnixMilli()}
 	for _, scan := range old { // each for itself, so that a scan under way does not wait long
-		var all Pruned
+		var all pruning
 		err := s.once(ctx, func(tx *writing) error {
 			all = p // it may be tried again
-			return tx.prune(scan.id, before.UnixMilli(), &all)
+			return tx.prune(&scan, &all)
 		})
 		if err != nil {
-			return p, s.explain(err)
+			return p.Pruned, s.explainWrite(err)
 		}
 		p = all
 	}
 	err = s.once(ctx, func(tx *writing) error {
-		return tx.exec("DELETE FROM delivery WHERE at < $1 AND NOT EXISTS (SELECT 1 FROM canary c WHERE c.token = delivery.token)", before.UnixMilli())
+		n, err := tx.change("DELETE FROM delivery WHERE at < $1 AND NOT EXISTS (SELECT 1 FROM canary c WHERE c.token = delivery.token)", p.before)
+		p.rows += n
+		return err
 	})
-	if err == nil && !s.postgres && len(old) > 0 {
+	if err == nil && !s.postgres && p.rows > 0 {
 		_, err = s.writes.ExecContext(ctx, "VACUUM") // gives the room back
 	}
-	return p, s.explain(err)
+	return p.Pruned, s.explainWrite(err)
 }
 
-func (tx *writing) prune(scan, before int64, p *Pruned) error {
-	count := func(n *int64, query string, args ...any) error {
-		res, err := tx.tx.ExecContext(tx.ctx, query, append([]any{scan}, args...)...)
-		if err == nil && n != nil {
-			var k int64
-			k, err = res.RowsAffected()
-			*n += k
-		}
+// pruning is how far Prune is.
+type pruning struct {
+	Pruned
+	before int64
+	rows   int64 // that went, of all tables
+}
+
+func (tx *writing) prune(scan *Info, p *pruning) error {
+	var underWay int64
+	if err := tx.row("SELECT coalesce(max(under_way), 1) FROM scan WHERE id = $1", scan.id).Scan(&underWay); err != nil || underWay != 0 {
+		return err // another process went on with it, or was quicker
+	}
+	last, err := tx.lastBefore(scan.vantage, p.before)
+	if err != nil {
 		return err
 	}
-	if err := count(&p.Looks, `DELETE FROM sighting WHERE scan = $1 AND EXISTS (SELECT 1 FROM sighting m WHERE m.endpoint = sighting.endpoint AND m.vantage = sighting.vantage
+	drop := func(query string, args ...any) (int64, error) {
+		n, err := tx.change("DELETE FROM "+query, append([]any{scan.id}, args...)...)
+		p.rows += n
+		return n, err
+	}
+	// A look goes if a later one of the same vantage takes its place, and the last scan did not end between them.
+	n, err := drop(`sighting WHERE scan = $1 AND EXISTS (SELECT 1 FROM sighting m WHERE m.endpoint = sighting.endpoint AND m.vantage = sighting.vantage
 		AND m.at < $2 AND (m.at > sighting.at OR m.at = sighting.at AND m.scan > sighting.scan) AND m.sure >= sighting.sure AND (sighting.state <> 'open' OR m.state = 'open')
-		AND (NOT EXISTS (SELECT 1 FROM finding f WHERE f.scan = sighting.scan AND f.endpoint = sighting.endpoint) OR EXISTS (SELECT 1 FROM finding g WHERE g.scan = m.scan AND g.endpoint = m.endpoint)))`, before); err != nil {
+		AND (m.at <= $3 OR sighting.at > $3)
+		AND (NOT EXISTS (SELECT 1 FROM finding f WHERE f.scan = sighting.scan AND f.endpoint = sighting.endpoint) OR EXISTS (SELECT 1 FROM finding g WHERE g.scan = m.scan AND g.endpoint = m.endpoint)))`, p.before, last.ended)
+	if err != nil {
 		return err
 	}
-	if err := count(&p.Findings, "DELETE FROM finding WHERE scan = $1 AND NOT EXISTS (SELECT 1 FROM sighting s WHERE s.scan = finding.scan AND s.endpoint = finding.endpoint)"); err != nil {
-		return err
-	}
-	for _, table := range []string{"evidence", "canary", "passage", "approval_use"} {
-		if err := count(nil, "DELETE FROM "+table+" WHERE scan = $1 AND NOT EXISTS (SELECT 1 FROM finding f WHERE f.scan = "+table+".scan AND f.endpoint = "+table+".endpoint)"); err != nil {
+	p.Looks += n
+	// Nothing stays of a look that went.
+	for _, table := range []string{"finding", "evidence", "canary", "passage", "approval_use"} {
+		n, err := drop(table + " WHERE scan = $1 AND NOT EXISTS (SELECT 1 FROM sighting s WHERE s.scan = " + table + ".scan AND s.endpoint = " + table + ".endpoint)")
+		if err != nil {
 			return err
+		}
+		if table == "finding" {
+			p.Findings += n
 		}
 	}
 	var left int
-	if err := tx.row("SELECT count(*) FROM sighting WHERE scan = $1", scan).Scan(&left); err != nil || left > 0 {
+	if err := tx.row("SELECT count(*) FROM sighting WHERE scan = $1", scan.id).Scan(&left); err != nil || left > 0 || scan.id == last.scan {
 		return err
 	}
-	for _, table := range []string{"coverage", "ruleset", "scan_end"} {
-		if err := count(nil, "DELETE FROM "+table+" WHERE scan = $1"); err != nil {
+	for _, from := range []string{"coverage WHERE scan", "ruleset WHERE scan", "scan_end WHERE scan", "scan WHERE id"} {
+		if _, err := drop(from + " = $1"); err != nil {
 			return err
 		}
 	}
 	p.Scans++
-	return count(nil, "DELETE FROM scan WHERE id = $1")
+	return nil
+}
+
+// base is a scan that later ones are compared with, and when it ended for the last time.
+type base struct{ scan, ended int64 }
+
+// lastBefore is the scan of a vantage that was begun last of those that ended before a time.
+func (tx *writing) lastBefore(vantage, before int64) (b base, err error) {
+	err = tx.row(`SELECT s.id, max(e.ended) FROM scan s JOIN scan_end e ON e.scan = s.id WHERE s.vantage = $1 AND s.kind <> $2
+		GROUP BY s.id, s.started HAVING max(e.ended) < $3 ORDER BY s.started DESC, s.id DESC LIMIT 1`, vantage, KindProbe, before).Scan(&b.scan, &b.ended)
+	if errors.Is(err, sql.ErrNoRows) {
+		return base{ended: math.MinInt64}, nil
+	}
+	return b, err
 }
