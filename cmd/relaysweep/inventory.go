@@ -144,12 +144,16 @@ func (sc *scanning) openInventory(ctx context.Context) (err error) {
 	return nil
 }
 
-// begin has the inventory expect what this scan finds. Storing it is not cut short by an interrupt.
+// begin has the inventory expect what this scan finds. What is found is stored whatever interrupts the scan; a database
+// that is away is waited for until hurry is called.
 func (sc *scanning) begin(ctx context.Context) (err error) {
-	if sc.inv, err = sc.store.Begin(context.WithoutCancel(ctx), sc.about(), sc.s.Site, sc.kind()); err != nil {
+	patient, hurry := context.WithCancel(ctx)
+	if sc.inv, err = sc.store.Begin(patient, sc.about(), sc.s.Site, sc.kind()); err != nil {
+		hurry()
 		return &exit{exitInternal, err.Error()}
 	}
-	sc.closers = append(sc.closers, sc.inv)
+	sc.hurry = hurry
+	sc.closers = append(sc.closers, closerFunc(func() error { defer hurry(); return sc.inv.Close() }))
 	if sc.info, err = sc.store.Find(ctx, sc.s.Scan); err != nil {
 		return &exit{exitInternal, err.Error()}
 	}
@@ -187,6 +191,8 @@ func (sc *scanning) keep(ctx context.Context, in *report.Input) error {
 	if err := sc.inv.End(ctx, end); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, recallTime)
+	defer cancel()
 	if err := recall(ctx, sc.store, sc.s.Scan, in); err != nil {
 		return err
 	}
@@ -199,6 +205,9 @@ func (sc *scanning) keep(ctx context.Context, in *report.Input) error {
 	}
 	return nil
 }
+
+// recallTime is for a database that hangs: a long history is compared in far less.
+const recallTime = 10 * time.Minute
 
 // recall reads what the inventory tells beside a scan.
 func recall(ctx context.Context, store *inventory.Store, scan string, in *report.Input) error {

@@ -12,7 +12,7 @@ import (
 func (p *program) pruneCommand() *cli.Command {
 	return &cli.Command{
 		Name: "prune", Usage: "drop what scans found long ago; what was last known of each endpoint stays",
-		Description: "Of each endpoint and vantage the last look and the last finding stay, with their evidence, and since when it is known.\nThe last scan of each vantage stays whole.",
+		Description: "Of each endpoint and vantage the last look and the last finding stay, with their evidence, and since when it is known.\nThe last scan of each vantage stays whole, and one that has not come to an end.",
 		Flags: append([]cli.Flag{
 			stringFlag("keep", "what was begun within this `TIME` stays: 90d, 24m (months), 5y; required"),
 			stringFlag("config", "configuration `FILE` (default relaysweep.yaml where it exists)"),

@@ -96,6 +96,7 @@ type scanning struct {
 	store     *inventory.Store
 	info      inventory.Info   // of this scan, in the store
 	inv       *inventory.Scan  // where findings go
+	hurry     func()           // from now on a database that is away is not waited for
 	fresh     *inventory.Fresh // what was looked at since --since; nil: that is not asked for
 	audit     *audit
 	scope     *discover.Scope
@@ -480,6 +481,9 @@ func (sc *scanning) fail(err error) {
 // run scans. Its error carries the exit code.
 func (sc *scanning) run(ctx context.Context) error {
 	sc.wasDone = sc.done()
+	if sc.hurry == nil {
+		sc.hurry = func() {} // nothing is stored
+	}
 	sc.announce()
 	gentle, stopGently := context.WithCancel(ctx) // done: begin nothing new
 	hard, stopHard := context.WithCancel(ctx)     // done: stop at once
@@ -507,6 +511,7 @@ func (sc *scanning) run(ctx context.Context) error {
 					stopGently()
 				} else {
 					stopHard()
+					sc.hurry()
 				}
 			}
 		}
@@ -538,6 +543,9 @@ func (sc *scanning) run(ctx context.Context) error {
 	wasInterrupted := isClosed(interrupted) || ctx.Err() != nil
 	if hard.Err() != nil && wasInterrupted {
 		return &exit{exitIncomplete, "stopped; go on with: relaysweep scan --resume " + sc.s.Scan}
+	}
+	if wasInterrupted {
+		sc.hurry() // --resume ends the scan again
 	}
 	err := sc.conclude(ctx, wasInterrupted)
 	sc.notify(ctx)
