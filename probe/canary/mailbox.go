@@ -144,8 +144,8 @@ func (m *Mailbox) check(ctx context.Context) (did Checked, err error) {
 	defer c.Close()
 	s := &imapSession{m, conn, c}
 	defer func() {
-		if err != nil && conn.over.Load() {
-			err = errTooMuch
+		if why := conn.refused.Load(); err != nil && why != nil {
+			err = *why
 		}
 	}()
 	if err := s.open(); err != nil {
@@ -211,7 +211,7 @@ func (s *imapSession) open() error {
 			return errors.New("user and password must be printable ASCII")
 		}
 		if err := s.c.Login(m.User, m.Password).Wait(); err != nil {
-			if e, ok := errors.AsType[*imap.Error](err); ok && e.Code != imap.ResponseCodeUnavailable {
+			if e, ok := errors.AsType[*imap.Error](err); ok && slices.Contains(refusals, imap.ResponseCode(strings.ToUpper(string(e.Code)))) {
 				return ErrLogin
 			}
 			return err
@@ -230,6 +230,10 @@ func (s *imapSession) open() error {
 	}
 	return nil
 }
+
+// refusals are the codes with which a server says that it does not take user and password (RFC 5530, Section 3), or says
+// nothing. Others, such as UNAVAILABLE, INUSE and LIMIT, may be gone when it is asked again.
+var refusals = []imap.ResponseCode{"", imap.ResponseCodeAuthenticationFailed, imap.ResponseCodeAuthorizationFailed, imap.ResponseCodeExpired, imap.ResponseCodePrivacyRequired}
 
 func quotable(s string) bool {
 	return s != "" && len(s) <= 1<<10 && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
@@ -359,14 +363,15 @@ func (s *imapSession) delete(uids imap.UIDSet) (int, error) {
 	return len(list), nil
 }
 
-// bounded is a connection on which the server may send so many bytes and no more until the next command: whatever they
-// are, they are not held in memory first.
+// bounded is a connection on which the server may send so many bytes and no more until the next command, and so many
+// brackets in one another: whatever they are, they are not held in memory first.
 type bounded struct {
 	net.Conn          // TLS, where there is any
 	raw      net.Conn // below it
 	first    io.Reader
 	left     atomic.Int64
-	over     atomic.Bool // it sent more
+	brackets brackets
+	refused  atomic.Pointer[error] // why no more of it is read
 }
 
 var errTooMuch = errors.New("the server sends more than was asked for")
@@ -374,10 +379,12 @@ var errTooMuch = errors.New("the server sends more than was asked for")
 func (c *bounded) allow(n int64) { c.left.Store(n) }
 
 func (c *bounded) Read(b []byte) (int, error) {
+	if why := c.refused.Load(); why != nil { // the library asks again
+		return 0, *why
+	}
 	left := c.left.Load()
 	if left <= 0 {
-		c.over.Store(true)
-		return 0, errTooMuch
+		return 0, c.refuse(errTooMuch)
 	}
 	r := io.Reader(c.Conn)
 	if c.first != nil {
@@ -385,7 +392,15 @@ func (c *bounded) Read(b []byte) (int, error) {
 	}
 	n, err := r.Read(b[:min(int64(len(b)), left)])
 	c.left.Add(-int64(n))
+	if err := c.brackets.follow(b[:n]); err != nil {
+		return 0, c.refuse(err)
+	}
 	return n, err
+}
+
+func (c *bounded) refuse(err error) error {
+	c.refused.Store(&err)
+	return err
 }
 
 // dial connects, and protects the connection.

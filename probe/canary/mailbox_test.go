@@ -460,6 +460,19 @@ func TestLoginRefused(t *testing.T) {
 	}
 }
 
+// Only a server that says that user and password are wrong, or says nothing, is not asked again.
+func TestLoginCodes(t *testing.T) {
+	for code, refused := range map[string]bool{
+		"": true, "[AUTHENTICATIONFAILED] ": true, "[AUTHORIZATIONFAILED] ": true, "[EXPIRED] ": true, "[PRIVACYREQUIRED] ": true, "[authenticationfailed] ": true,
+		"[UNAVAILABLE] ": false, "[LIMIT] ": false, "[INUSE] ": false, "[SERVERBUG] ": false, "[CONTACTADMIN] ": false, "[ALERT] ": false, "[FROB 1 2] ": false,
+	} {
+		m := mailbox(hostile(t, "* OK [CAPABILITY IMAP4rev1 UIDPLUS] ready\r\n", map[string]string{"LOGIN": "$ NO " + code + "not now\r\n"}), &box{})
+		if _, err := m.Check(t.Context()); err == nil || errors.Is(err, canary.ErrLogin) != refused {
+			t.Errorf("%q: got %v, want a refusal: %v", code, err, refused)
+		}
+	}
+}
+
 // hostile plays a server by hand: it greets, and answers each command by its name, with the command's tag for $.
 func hostile(t *testing.T, greeting string, answers map[string]string) string {
 	t.Helper()
@@ -549,7 +562,7 @@ func TestHostileServers(t *testing.T) {
 		{"a refusal", "* BYE go away\r\n", nil, "go away"},
 		{"another protocol", "220 mail.example ESMTP\r\n", nil, "220"},
 		{"a greeting without end", "* OK " + strings.Repeat("x", 2<<20), nil, "the server sends more than was asked for"},
-		{"a literal larger than memory", ok, map[string]string{"UID FETCH": "* 1 FETCH (UID 1 ENVELOPE ({9000000000000000000}\r\n" + strings.Repeat("x", 1<<16) + endlessly}, "more than was asked for"},
+		{"a literal larger than memory", ok, map[string]string{"UID FETCH": "* 1 FETCH (UID 1 ENVELOPE ({9000000000000000000}\r\n" + strings.Repeat("x", 1<<16) + endlessly}, "a literal that was not asked for"},
 		{"a header larger than asked for", ok, map[string]string{"UID FETCH": "* 1 FETCH (UID 1 BODY[HEADER]<0> {9000000000000000000}\r\n" + strings.Repeat("x: y\r\n", 1<<12) + endlessly}, "more than was asked for"},
 		{"untagged answers without end", ok, map[string]string{"UID SEARCH": strings.Repeat("* 1 EXISTS\r\n", 1000) + endlessly}, "more than was asked for"},
 		{"found numbers without end", ok, map[string]string{"UID SEARCH": strings.Repeat("* SEARCH 7 5 3 1 9\r\n", 1000) + endlessly}, "more than was asked for"},
@@ -565,7 +578,14 @@ func TestHostileServers(t *testing.T) {
 		{"silence", ok, map[string]string{"UID SEARCH": ""}, "not done within"},
 		{"silence in the middle of a header", ok, map[string]string{"UID FETCH": "* 1 FETCH (UID 1 BODY[HEADER]<0> {300}\r\nx"}, "not done within"},
 		{"control characters", ok, map[string]string{"EXAMINE": "$ NO \x1b[31m\x07red\r\n"}, "?[31m?red"},
-		{"a thousand brackets", ok, map[string]string{"UID FETCH": "* 1 FETCH (UID 1 BODYSTRUCTURE " + strings.Repeat("(", 5000) + "\r\n"}, "in body-type-mpart"},
+		{"a million brackets", ok, map[string]string{"UID FETCH": "* 1 FETCH (UID 1 BODYSTRUCTURE " + strings.Repeat("(", 1<<20) + "\r\n"}, "too many brackets"},
+		{"brackets before the login", "* 1 FETCH (BODY " + strings.Repeat("(", 1<<20), nil, "too many brackets"},
+		{"brackets with their like in strings between them", ok, map[string]string{"UID FETCH": "* 1 FETCH (UID 1 BODYSTRUCTURE " + strings.Repeat("(\")))\" ", 100) + "\r\n"}, "too many brackets"},
+		{"brackets behind a string of two lines", ok, map[string]string{"UID FETCH": "* 1 FETCH (BODYSTRUCTURE (\"\r\n* 1 FETCH (BODY[HEADER] {1000000}\r\n\" " + strings.Repeat("(", 1<<20)}, "two lines"},
+		{"brackets behind a string of two lines of which one is escaped", ok, map[string]string{"UID FETCH": "* LIST () \"\\\r\\\n* 1 FETCH (BODY[HEADER] {1000000}\r\n"}, "two lines"},
+		{"brackets behind a code of two lines", ok, map[string]string{"UID FETCH": "* OK [X \r\n* 1 FETCH (BODY[HEADER] {1000000}\r\n" + strings.Repeat("(", 1<<20)}, "two lines"},
+		{"brackets in a literal that is too large to be one", ok, map[string]string{"UID FETCH": "* 1 FETCH (BODYSTRUCTURE (\"A\" \"B\" NIL NIL NIL NIL 1 {5000}\r\n" + strings.Repeat("(", 1<<20)}, "a literal that was not asked for"},
+		{"a literal of a list", ok, map[string]string{"EXAMINE": "* LIST () \"/\" {5}\r\nINBOX\r\n"}, "a literal that was not asked for"},
 		{"the password in what it says", ok, map[string]string{"EXAMINE": "$ NO " + password + "\r\n"}, "NO ..."},
 		{"the password in a refused login", ok, map[string]string{"LOGIN": "$ NO LOGIN " + user + " " + password + "\r\n"}, canary.ErrLogin.Error()},
 		{"a year that no mail has", ok, map[string]string{"UID FETCH": fmt.Sprintf("* 1 FETCH (UID 1 INTERNALDATE \"31-Dec-9999 23:59:59 -1200\" BODY[HEADER]<0> {%d}\r\nTo: %s@example.net)\r\n$ OK done\r\n", len(token)+16, token)}, ""},
