@@ -90,9 +90,14 @@ func (e *Entry) cwe(c check) int {
 }
 
 // identity names what was found, where, and from where: it is the same from scan to scan. The check belongs to it: who
-// was told that a server refuses must be told anew when it relays.
+// was told that a server refuses must be told anew when it relays. So does the site, where one is set: another has other
+// servers at the same private addresses.
 func (e *Entry) identity(c check) string {
-	return shorten(e.Finding.Vantage, 100) + "/" + e.Finding.Addr.String() + "/" + c.id
+	id := shorten(e.Finding.Vantage, 100) + "/" + e.Finding.Addr.String() + "/" + c.id
+	if e.site != "" {
+		id = shorten(e.site, 100) + "/" + id
+	}
+	return id
 }
 
 // uri is where an entry was found.

@@ -76,6 +76,9 @@ func (s *Scan) time() time.Time {
 	return s.Ended
 }
 
+// Time is when the scan was, as well as it is known: its end, or its beginning.
+func (s *Scan) Time() time.Time { return s.time() }
+
 // Input is all that a report is made of.
 type Input struct {
 	Scan       Scan
@@ -143,7 +146,8 @@ type Entry struct {
 	FirstSeen, LastSeen, LastChecked time.Time
 	Change                           *Change // since the scan before; nil: none
 
-	approvedRelay bool // it relays, and that is approved for this vantage
+	site          string // of the scan
+	approvedRelay bool   // it relays, and that is approved for this vantage
 	judged        Judgement
 	tries         []try // of the finding's attempts: judging one takes a while, so it is done once
 	whole         func() (probe.Finding, error)
@@ -170,7 +174,7 @@ func New(in Input) *Report {
 	r.Arrivals, r.Unmatched, bounces = join(findings, in.Deliveries)
 	r.Entries = make([]*Entry, len(findings))
 	inParallel(len(findings), func(i int) {
-		e := &Entry{Finding: findings[i], Bounces: bounces[i]}
+		e := &Entry{Finding: findings[i], Bounces: bounces[i], site: in.Scan.Site}
 		if i < len(in.Judged) && in.Judged[i].Class != "" {
 			e.judged = in.Judged[i]
 			e.whole = func() (probe.Finding, error) { return in.Whole(i) }

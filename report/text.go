@@ -18,6 +18,12 @@ func raw(s string) string { return smtp.Escape(s) }
 // stay single.
 func plain(s string) string { return escape(s, false) }
 
+// Escape makes text safe to show: whatever is not printable becomes \xHH, byte for byte.
+func Escape(s string) string { return plain(s) }
+
+// ASCII is Escape for places where a format leaves the encoding open: what is not ASCII becomes \u{HEX}.
+func ASCII(s string) string { return ascii(plain(s)) }
+
 // lines is plain for text of several lines.
 func lines(s string) string { return escape(s, true) }
 

@@ -103,7 +103,7 @@ func FuzzBracketsOfTheLibrary(f *testing.F) {
 	for _, seed := range []string{
 		"* 1 FETCH (BODYSTRUCTURE " + deep,
 		"* 1 FETCH (BODYSTRUCTURE (\"\r\n* 1 FETCH (BODY[] {1000}\r\n\" \"x\"" + deep,
-		"* OK [X \r\n* 1 FETCH (BODY[] {1000}\r\n* 1 FETCH (BODY " + deep,
+		"* OK [X y\r\n* 1 FETCH (BODY[] {1000}\r\n* 1 FETCH (BODY " + deep,
 		"* LIST () \"\r\n* 1 FETCH (BODY[] {1000}\r\n\" x\r\n* 1 FETCH (BODY " + deep,
 		"* 1 FETCH (BODY[] {3}\r\n((( BODY " + deep,
 		"* 1 FETCH (BODY (\"A\" \"B\" NIL NIL NIL NIL 1 NIL NIL NIL NIL {5000}\r\n(x)) UID 1)\r\n* 2 FETCH (BODY " + deep,

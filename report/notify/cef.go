@@ -19,13 +19,13 @@ var cefSeverity = [...]int{report.Info: 1, report.Low: 3, report.Medium: 5, repo
 // bytes are.
 func cef(e event, version string, n int) string {
 	var b strings.Builder
-	part := func(s string, n int) string { return cefHeader.Replace(safe(s, n, ascii)) }
+	part := func(s string, n int) string { return cefHeader.Replace(safe(s, n, report.ASCII)) }
 	fmt.Fprintf(&b, "CEF:0|relaysweep|relaysweep|%s|%s|%s|%d|", part(version, 60), part(e.id, 60), part(e.kind+": "+e.message, maxValue), cefSeverity[e.severity])
 	sep := ""
 	add := func(pairs ...string) {
 		var p strings.Builder
 		for i := 0; i < len(pairs); i += 2 {
-			value := cefValue.Replace(strings.TrimSpace(safe(pairs[i+1], maxValue, ascii)))
+			value := cefValue.Replace(strings.TrimSpace(safe(pairs[i+1], maxValue, report.ASCII)))
 			if value == "" {
 				return
 			}

@@ -15,7 +15,7 @@ import (
 
 // cefKeys are those of CEF's dictionary of extensions that we use, with what their values may be.
 var cefKeys = map[string]*regexp.Regexp{
-	"cat": cefAny, "rt": regexp.MustCompile(`^\d{1,15}$`), "externalId": cefAny, "src": regexp.MustCompile(`^\d+\.\d+\.\d+\.\d+$`), "spt": regexp.MustCompile(`^\d{1,5}$`),
+	"cat": cefAny, "deviceExternalId": cefAny, "rt": regexp.MustCompile(`^\d{1,15}$`), "externalId": cefAny, "src": regexp.MustCompile(`^\d+\.\d+\.\d+\.\d+$`), "spt": regexp.MustCompile(`^\d{1,5}$`),
 	"shost": cefAny, "outcome": cefAny, "reason": cefAny, "c6a2": regexp.MustCompile(`^[0-9a-f:.]+$`), "c6a2Label": cefAny, "flexString1": cefAny, "flexString1Label": cefAny,
 	"flexString2": cefAny, "flexString2Label": cefAny, "cs1": cefAny, "cs1Label": cefAny, "cs2": cefAny, "cs2Label": cefAny, "cs3": cefAny, "cs3Label": cefAny, "cs4": cefAny, "cs4Label": cefAny,
 	"cs5": cefAny, "cs5Label": cefAny, "cs6": cefAny, "cs6Label": cefAny, "cn1": cefNumber, "cn1Label": cefAny, "cn2": cefNumber, "cn2Label": cefAny, "cn3": cefNumber, "cn3Label": cefAny,
@@ -151,14 +151,14 @@ func TestCEF(t *testing.T) {
 		}
 		got, ids, severities = append(got, x), append(ids, h[4]), append(severities, h[6])
 	}
-	if want := "[scan-complete change-changed change-gone finding-relay finding-relay] [1 8 3 8 8]"; fmt.Sprint(ids, severities) != want {
+	if want := "[scan-complete finding-relay finding-relay change-changed change-gone] [1 8 8 8 3]"; fmt.Sprint(ids, severities) != want {
 		t.Errorf("got %v %v, want %s", ids, severities, want)
 	}
 	for i, want := range []map[string]string{
 		0: {"cat": "scan", "externalId": "20261122-020000-abcdef", "cn2": "2", "cn2Label": "findings", "outcome": "complete"},
-		1: {"cat": "change", "src": "198.51.100.10", "spt": "25", "cs2": "changed", "cs3": `version "3.4.13" to "3.11.6", verdict "refused" to "ready"`},
-		3: {"cat": "finding", "src": "198.51.100.10", "spt": "25", "shost": "mx1.org.example", "cs2": "relay", "cs2Label": "class", "cs3": "mx1.org.example ESMTP Postfix", "cs3Label": "banner", "cs4": "ready", "cs5": "internet", "rt": fmt.Sprint(began.Add(2 * time.Minute).UnixMilli())},
-		4: {"c6a2": "2001:db8::25", "c6a2Label": "ip", "cs3": ascii(hostile)},
+		3: {"cat": "change", "src": "198.51.100.10", "spt": "25", "cs2": "changed", "cs3": `version "3.4.13" to "3.11.6", verdict "refused" to "ready"`},
+		1: {"cat": "finding", "src": "198.51.100.10", "spt": "25", "shost": "mx1.org.example", "cs2": "relay", "cs2Label": "class", "cs3": "mx1.org.example ESMTP Postfix", "cs3Label": "banner", "cs4": "ready", "cs5": "internet", "rt": fmt.Sprint(began.Add(2 * time.Minute).UnixMilli())},
+		2: {"c6a2": "2001:db8::25", "c6a2Label": "ip", "cs3": report.ASCII(hostile)},
 	} {
 		for k, v := range want {
 			if got[i][k] != v {
@@ -192,10 +192,10 @@ func FuzzCEF(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v: %q", err, *m.Message)
 		}
-		if want := clip(ascii("finding: "+message), maxValue); h[5] != want {
+		if want := clip(report.ASCII("finding: "+message), maxValue); h[5] != want {
 			t.Fatalf("name %q, want %q", h[5], want)
 		}
-		if got, want := x["cs1"], strings.TrimSpace(clip(ascii(value), maxValue)); got != want {
+		if got, want := x["cs1"], strings.TrimSpace(clip(report.ASCII(value), maxValue)); got != want {
 			t.Fatalf("value %q, want %q", got, want)
 		}
 	})

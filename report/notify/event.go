@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 
 // event is what one line of a log tells. Its texts are as they came: the format escapes them.
 type event struct {
-	kind     string // finding, change, scan
+	kind     string // finding, violation, change, scan
 	id       string // of its sort, for rules of the receiver
 	severity report.Severity
 	time     time.Time
@@ -27,24 +28,27 @@ type field struct{ name, cef, value string }
 // maxLines bounds what is told of one scan. The line of the scan says how many are left out.
 const maxLines = 10_000
 
-// events lists what is told: the scan, what changed, then the findings at or above a severity, worst first.
+// events lists what is told: the scan, the findings at or above a severity, what stands against the approvals at or above
+// it, and what changed, each worst first: what is left out is the least.
 func events(r *report.Report, changes *report.Changes, least report.Severity) []event {
 	s := &r.Scan
-	severity := make(map[string]report.Severity)
-	for _, e := range r.Entries {
-		severity[e.Finding.Addr.String()+" "+e.Finding.Vantage] = e.Severity
-	}
 	var out []event
-	if changes != nil {
-		for i := range changes.List {
-			c := &changes.List[i]
-			out = append(out, changeEvent(c, s, severity[c.Addr.String()+" "+c.Vantage]))
-		}
-	}
 	for _, e := range r.Entries {
 		if e.Severity >= least {
 			out = append(out, findingEvent(e, s))
 		}
+	}
+	for i := range r.Violations {
+		if v := &r.Violations[i]; v.Severity >= least {
+			out = append(out, violationEvent(v, s))
+		}
+	}
+	if changes != nil {
+		first := len(out)
+		for i := range changes.List {
+			out = append(out, changeEvent(&changes.List[i], s))
+		}
+		slices.SortStableFunc(out[first:], func(a, b event) int { return cmp.Compare(b.severity, a.severity) })
 	}
 	left := max(len(out)-maxLines, 0)
 	return append([]event{scanEvent(r, changes, left)}, out[:len(out)-left]...)
@@ -52,7 +56,7 @@ func events(r *report.Report, changes *report.Changes, least report.Severity) []
 
 func scanEvent(r *report.Report, changes *report.Changes, left int) event {
 	s, t := &r.Scan, &r.Totals
-	e := event{kind: "scan", id: "scan-complete", severity: report.Info, time: ended(s)}
+	e := event{kind: "scan", id: "scan-complete", severity: report.Info, time: s.Time()}
 	how := "complete"
 	if !s.Complete {
 		how, e.id, e.severity = "incomplete", "scan-incomplete", report.Medium
@@ -75,7 +79,7 @@ func findingEvent(e *report.Entry, s *report.Scan) event {
 	f := &e.Finding
 	out := event{kind: "finding", id: "finding-" + cmp.Or(string(e.Class), "undetermined"), severity: e.Severity, time: f.Ended}
 	if out.time.IsZero() {
-		out.time = ended(s)
+		out.time = s.Time()
 	}
 	out.message = fmt.Sprintf("%s %s: %s", f.Addr, e.Severity, e.Title)
 	if product := strings.TrimSpace(f.Service.Product + " " + f.Service.Version); product != "" {
@@ -95,8 +99,31 @@ func findingEvent(e *report.Entry, s *report.Scan) event {
 	return out
 }
 
-func changeEvent(c *report.Change, s *report.Scan, severity report.Severity) event {
-	e := event{kind: "change", id: "change-" + string(c.Kind), severity: max(severity, report.Low), time: ended(s)}
+func violationEvent(v *report.Violation, s *report.Scan) event {
+	e := event{kind: "violation", id: "violation-" + string(v.Kind), severity: v.Severity, time: s.Time(), message: v.Text}
+	e.fields = of(s, v.Vantage)
+	if v.Addr.IsValid() {
+		e.message = v.Addr.String() + " " + v.Text
+		e.fields = append(e.fields, endpoint(v.Addr)...)
+	}
+	e.message += ", seen from " + v.Vantage
+	e.fields = append(e.fields, field{"kind", "cs2", string(v.Kind)}, field{"reason", "reason", v.Text})
+	if a := v.Approval; a != nil {
+		e.fields = append(e.fields, field{"owner", "cs1", a.Owner}, field{"ticket", "cs3", a.Ticket}, field{"expires", "cs4", expires(a)})
+	}
+	return e
+}
+
+// expires is the last day of an approval.
+func expires(a *report.ApprovalUse) string {
+	return a.Expires.Add(-time.Nanosecond).UTC().Format(time.DateOnly)
+}
+
+func changeEvent(c *report.Change, s *report.Scan) event {
+	e := event{kind: "change", id: "change-" + string(c.Kind), severity: max(c.Severity, report.Low), time: s.Time()}
+	if c.Kind == report.IsGone {
+		e.severity = report.Low // its severity is that of what is there no more
+	}
 	var parts []string
 	for _, d := range c.Differences[:min(len(c.Differences), maxList)] {
 		parts = append(parts, fmt.Sprintf("%s %q to %q", d.Field, d.Before, d.After))
@@ -116,16 +143,9 @@ func changeEvent(c *report.Change, s *report.Scan, severity report.Severity) eve
 	return e
 }
 
-func ended(s *report.Scan) time.Time {
-	if s.Ended.IsZero() {
-		return s.Started
-	}
-	return s.Ended
-}
-
-// of are the fields that every line has.
+// of are the fields that every line has. A site is empty where there is one.
 func of(s *report.Scan, vantage string) []field {
-	return []field{{"scan", "externalId", s.ID}, {"vantage", "cs5", vantage}}
+	return []field{{"scan", "externalId", s.ID}, {"site", "deviceExternalId", s.Site}, {"vantage", "cs5", vantage}}
 }
 
 // endpoint are the fields of an address. CEF's src is of IPv4 alone.

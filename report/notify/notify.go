@@ -1,7 +1,7 @@
 // Package notify tells other programs what a scan found: a webhook, and syslog.
 //
 //	Report ─┬─► Webhook.Send   one JSON object, signed, tried again (webhook.go, payload.go)
-//	Changes ┘─► Syslog.Send    a line for each finding and change: RFC 5424, or CEF in it (syslog.go, cef.go)
+//	Changes ┘─► Syslog.Send    a line for each finding, violation of approvals, and change: RFC 5424, or CEF in it (syslog.go, cef.go)
 //
 // Where they go is the operator's own configuration, as the file of a report is, and no target of a scan. The law that
 // nothing is sent but to Targets is about probes: a scan never learns an address here, and what it found never becomes
@@ -18,8 +18,6 @@ package notify
 import (
 	"fmt"
 	"slices"
-	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"relaysweep/report"
@@ -32,7 +30,7 @@ type When string
 const (
 	Always    When = "always"
 	OnChange  When = "change"  // something changed, or nobody can say that nothing did
-	OnFinding When = "finding" // something may relay, or does: a finding of severity medium or above
+	OnFinding When = "finding" // something may relay, or does, or is not approved: of severity medium or above
 )
 
 // ParseWhen reads an occasion. Without a word it is OnChange.
@@ -58,43 +56,6 @@ func (w When) Wants(r *report.Report, changes *report.Changes) bool {
 	return changes == nil || len(changes.List) > 0 || !r.Scan.Complete
 }
 
-// text makes what came from outside safe to show: whatever is not printable becomes \xHH, byte for byte.
-func text(s string) string {
-	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		r, n := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && n == 1 || !unicode.IsPrint(r) {
-			for _, c := range []byte(s[i : i+n]) {
-				fmt.Fprintf(&b, `\x%02x`, c)
-			}
-		} else {
-			b.WriteString(s[i : i+n])
-		}
-		i += n
-	}
-	return b.String()
-}
-
-// ascii is text without what is not ASCII, which becomes \u{HEX}: for places where a format leaves the encoding open.
-func ascii(s string) string {
-	s = text(s)
-	if !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if r < utf8.RuneSelf {
-			b.WriteRune(r)
-		} else {
-			fmt.Fprintf(&b, `\u{%x}`, r)
-		}
-	}
-	return b.String()
-}
-
 // clip shortens text to n bytes at most, with a mark where something is lost.
 func clip(s string, n int) string {
 	if len(s) <= n {
@@ -107,7 +68,7 @@ func clip(s string, n int) string {
 	return s[:max(n, 0)] + "..."
 }
 
-// safe is text or ascii of s, clipped to n bytes. Escapes only make text longer, so that what is cut anyway is not escaped.
+// safe is s, escaped by report.Escape or report.ASCII, and clipped to n bytes. Escapes only make text longer, so that what is cut anyway is not escaped.
 func safe(s string, n int, escape func(string) string) string {
 	return clip(escape(s[:min(len(s), n+utf8.UTFMax)]), n)
 }

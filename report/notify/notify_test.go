@@ -53,13 +53,21 @@ func sightAt(f probe.Finding, v probe.Verdict) *report.Sight {
 	return &report.Sight{Addr: f.Addr, State: discover.Open, FirstSeen: began, LastSeen: began, LastChecked: began, Scan: "20261022-020000-abcdef", Found: &f, Judged: report.Judgement{Verdict: v, Class: probe.Relay}}
 }
 
+// approved is the report of a scan of a site, which found a server that nobody approved, and nothing of what is approved.
+func approved() *report.Report {
+	in := report.Input{Findings: []probe.Finding{refusing("198.51.100.11:25")}, Scan: reportOf().Scan, Coverage: reportOf().Coverage}
+	in.Scan.Site = "hq"
+	in.Approvals = []report.Approval{{Address: netip.MustParsePrefix("198.51.100.77/32"), Ports: []uint16{25}, Owner: "Mail team", Ticket: "CHG-1", Expires: began.AddDate(1, 0, 0).Truncate(24 * time.Hour), Where: "approvals.yaml:1"}}
+	return report.New(in)
+}
+
 // changesOf is of one server that relays since its upgrade, and of one that is gone.
 func changesOf() *report.Changes {
 	before, after := relay("198.51.100.10:25", "Postfix", "3.4.13"), relay("198.51.100.10:25", "Postfix", "3.11.6")
 	gone := refusing("198.51.100.11:25")
 	return &report.Changes{From: "20261022-020000-abcdef", To: "20261122-020000-abcdef", Vantage: "internet", List: []report.Change{
 		{
-			Kind: report.IsChanged, Addr: before.Addr, Vantage: "internet", Before: sightAt(before, probe.Refused), After: sightAt(after, probe.Ready), Upgraded: true, Worse: true,
+			Kind: report.IsChanged, Severity: report.High, Addr: before.Addr, Vantage: "internet", Before: sightAt(before, probe.Refused), After: sightAt(after, probe.Ready), Upgraded: true, Worse: true,
 			Differences: []report.Difference{{Field: "version", Before: "3.4.13", After: "3.11.6"}, {Field: "verdict", Before: "refused", After: "ready"}},
 		},
 		{Kind: report.IsGone, Addr: gone.Addr, Vantage: "internet", Before: sightAt(gone, probe.Refused), Reason: "closed (reset)"},
@@ -87,6 +95,7 @@ func TestWhen(t *testing.T) {
 		{"something changed", quiet, changesOf(), true, true, false},
 		{"nothing changed, and it still relays", relays, &report.Changes{}, true, false, true},
 		{"what changed is not known", quiet, nil, true, true, false},
+		{"nothing changed, and a server is not approved", approved(), &report.Changes{}, true, false, true},
 		{"the scan is incomplete", incomplete, &report.Changes{}, true, true, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -119,11 +128,11 @@ func TestTextIsSafeToShow(t *testing.T) {
 		{"日本", "日本", `\u{65e5}\u{672c}`},
 		{"\ufffd", "\ufffd", `\u{fffd}`},
 	} {
-		if got := text(tt.in); got != tt.text {
-			t.Errorf("text(%q): got %q, want %q", tt.in, got, tt.text)
+		if got := report.Escape(tt.in); got != tt.text {
+			t.Errorf("Escape(%q): got %q, want %q", tt.in, got, tt.text)
 		}
-		if got := ascii(tt.in); got != tt.ascii {
-			t.Errorf("ascii(%q): got %q, want %q", tt.in, got, tt.ascii)
+		if got := report.ASCII(tt.in); got != tt.ascii {
+			t.Errorf("ASCII(%q): got %q, want %q", tt.in, got, tt.ascii)
 		}
 	}
 	for _, tt := range []struct {

@@ -23,6 +23,7 @@ type payload struct {
 	Type          string    `json:"type"` // notification
 	SchemaVersion int       `json:"schema_version"`
 	ScanID        string    `json:"scan_id"`
+	Site          string    `json:"site"` // of the network, where several use the same private addresses
 	Vantage       string    `json:"vantage"`
 	Timestamp     time.Time `json:"timestamp"` // of the scan's end
 	Organisation  string    `json:"organisation"`
@@ -38,6 +39,9 @@ type payload struct {
 	// Findings are the worst, of severity medium and above.
 	Findings          []json.RawMessage `json:"findings"`
 	FindingsTruncated int               `json:"findings_truncated"`
+	// Violations are what stands against the approvals, worst first; null: none were read.
+	Violations          []json.RawMessage `json:"violations"`
+	ViolationsTruncated int               `json:"violations_truncated"`
 }
 
 type summary struct {
@@ -51,7 +55,8 @@ type summary struct {
 	MayRelay     int            `json:"may_relay"`
 	Delivered    int            `json:"delivered"`
 	Severities   map[string]int `json:"severities"`
-	Changes      map[string]int `json:"changes"` // by kind, all of them
+	Changes      map[string]int `json:"changes"`    // by kind, all of them
+	Violations   map[string]int `json:"violations"` // by kind, all of them
 }
 
 type finding struct {
@@ -69,8 +74,26 @@ type finding struct {
 	Rules    []string        `json:"rules"` // firewall lines that let it through, where they stand
 }
 
+// violation is a listener that is not approved, or not so, or an approval that is to be looked at.
+type violation struct {
+	Kind     report.ApprovalState `json:"kind"` // unapproved, expired, soon, unused, exceeded
+	Severity report.Severity      `json:"severity"`
+	IP       string               `json:"ip"`   // empty: it is about the approval alone
+	Port     uint16               `json:"port"` // 0: likewise
+	Vantage  string               `json:"vantage"`
+	Text     string               `json:"text"`
+	Approval *approval            `json:"approval"` // null: there is none
+}
+
+type approval struct {
+	Owner   string `json:"owner"`
+	Ticket  string `json:"ticket"`
+	Expires string `json:"expires"` // the last day on which it holds
+}
+
 type change struct {
 	Kind        report.ChangeKind `json:"kind"`
+	Severity    report.Severity   `json:"severity"` // of what was found last
 	IP          string            `json:"ip"`
 	Port        uint16            `json:"port"`
 	Vantage     string            `json:"vantage"`
@@ -105,7 +128,7 @@ type difference struct {
 func body(r *report.Report, changes *report.Changes) (b []byte, key string, err error) {
 	s := &r.Scan
 	p := payload{
-		Type: "notification", SchemaVersion: report.SchemaVersion, ScanID: short(s.ID), Vantage: short(s.Vantage), Organisation: short(s.Organisation), Version: short(s.Version),
+		Type: "notification", SchemaVersion: report.SchemaVersion, ScanID: short(s.ID), Site: short(s.Site), Vantage: short(s.Vantage), Organisation: short(s.Organisation), Version: short(s.Version),
 		Exit: s.Exit, Complete: s.Complete, Resume: short(s.Resume), Findings: []json.RawMessage{}, Summary: summarise(r, changes),
 	}
 	room := maxBody - 16<<10 // for all that is not in the lists
@@ -116,7 +139,7 @@ func body(r *report.Report, changes *report.Changes) (b []byte, key string, err 
 			if err != nil {
 				return nil, "", err
 			}
-			if room -= len(o) + 1; room < maxBody/4 || len(p.Changes) == maxChanges { // the rest is for the findings
+			if room -= len(o) + 1; room < maxBody*3/8 || len(p.Changes) == maxChanges { // the rest is for what follows
 				break
 			}
 			p.Changes = append(p.Changes, o)
@@ -127,26 +150,38 @@ func body(r *report.Report, changes *report.Changes) (b []byte, key string, err 
 		if e.Severity < report.Medium {
 			break
 		}
-		if p.FindingsTruncated++; room < 0 || len(p.Findings) == maxFindings {
+		if p.FindingsTruncated++; room < maxBody/8 || len(p.Findings) == maxFindings {
 			continue
 		}
 		o, err := json.Marshal(findingOf(e))
 		if err != nil {
 			return nil, "", err
 		}
-		if room -= len(o) + 1; room >= 0 {
+		if room -= len(o) + 1; room >= maxBody/8 {
 			p.Findings = append(p.Findings, o)
 			p.FindingsTruncated--
 		}
+	}
+	if r.Approvals != nil {
+		p.Violations = []json.RawMessage{}
+		for i := range r.Violations {
+			o, err := json.Marshal(violationOf(&r.Violations[i]))
+			if err != nil {
+				return nil, "", err
+			}
+			if room -= len(o) + 1; room < 0 || len(p.Violations) == maxFindings {
+				break
+			}
+			p.Violations = append(p.Violations, o)
+		}
+		p.ViolationsTruncated = len(r.Violations) - len(p.Violations)
 	}
 	told, err := json.Marshal(p)
 	if err != nil {
 		return nil, "", err
 	}
 	hash := sha256.Sum256(told)
-	if p.Timestamp = s.Ended.UTC().Truncate(time.Millisecond); s.Ended.IsZero() {
-		p.Timestamp = s.Started.UTC().Truncate(time.Millisecond)
-	}
+	p.Timestamp = s.Time().UTC().Truncate(time.Millisecond)
 	b, err = json.Marshal(p)
 	return b, token(s.ID) + "-" + hex.EncodeToString(hash[:16]), err
 }
@@ -156,7 +191,7 @@ func summarise(r *report.Report, changes *report.Changes) summary {
 	s := summary{
 		Targets: t.Coverage.Targets, Looked: t.Coverage.Looked, NotAttempted: t.Coverage.NotAttempted, Failed: t.Coverage.Failed,
 		Findings: t.Findings, Mail: t.Mail, Exposed: t.Exposed, MayRelay: t.MayRelay, Delivered: t.Delivered,
-		Severities: make(map[string]int), Changes: make(map[string]int),
+		Severities: make(map[string]int), Changes: make(map[string]int), Violations: make(map[string]int),
 	}
 	for i, n := range t.Severities {
 		s.Severities[report.Severity(i).String()] = n
@@ -165,6 +200,9 @@ func summarise(r *report.Report, changes *report.Changes) summary {
 		for i := range changes.List {
 			s.Changes[string(changes.List[i].Kind)]++
 		}
+	}
+	for i := range r.Violations {
+		s.Violations[string(r.Violations[i].Kind)]++
 	}
 	return s
 }
@@ -185,9 +223,20 @@ func rules(e *report.Entry) (out []string) {
 	return out
 }
 
+func violationOf(v *report.Violation) violation {
+	o := violation{Kind: v.Kind, Severity: v.Severity, Vantage: short(v.Vantage), Text: short(v.Text)}
+	if v.Addr.IsValid() {
+		o.IP, o.Port = v.Addr.Addr().String(), v.Addr.Port()
+	}
+	if a := v.Approval; a != nil {
+		o.Approval = &approval{short(a.Owner), short(a.Ticket), expires(a)}
+	}
+	return o
+}
+
 func changeOf(c *report.Change) change {
 	o := change{
-		Kind: c.Kind, IP: c.Addr.Addr().String(), Port: c.Addr.Port(), Vantage: short(c.Vantage), Upgraded: c.Upgraded, Worse: c.Worse, Reason: short(c.Reason),
+		Kind: c.Kind, Severity: c.Severity, IP: c.Addr.Addr().String(), Port: c.Addr.Port(), Vantage: short(c.Vantage), Upgraded: c.Upgraded, Worse: c.Worse, Reason: short(c.Reason),
 		Before: sightOf(c.Before), After: sightOf(c.After), Differences: []difference{},
 	}
 	for _, d := range c.Differences[:min(len(c.Differences), maxList)] {
@@ -215,7 +264,7 @@ func known(t time.Time) *time.Time {
 	return &t
 }
 
-func short(s string) string { return safe(s, maxText, text) }
+func short(s string) string { return safe(s, maxText, report.Escape) }
 
 // maxList bounds the lists of one finding or change.
 const maxList = 20

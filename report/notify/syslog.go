@@ -178,14 +178,14 @@ func line(e event, host string, f Format, version string) string {
 	}
 	b.WriteString("[relaysweep@32473")
 	for _, p := range append([]field{{name: "severity", value: e.severity.String()}}, e.fields...) {
-		value := sdEscape.Replace(safe(p.value, maxValue, text))
+		value := sdEscape.Replace(safe(p.value, maxValue, report.Escape))
 		if p := ` ` + p.name + `="` + value + `"`; value != "" && b.Len()+len(p) < maxLine-forText {
 			b.WriteString(p)
 		}
 	}
 	b.WriteString("] ")
 	// Text that is not ASCII would have to begin with a byte order mark, which receivers tend to keep.
-	b.WriteString(safe(e.message, maxLine-b.Len(), ascii))
+	b.WriteString(safe(e.message, maxLine-b.Len(), report.ASCII))
 	return b.String()
 }
 

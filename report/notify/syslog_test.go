@@ -84,9 +84,9 @@ func TestLines(t *testing.T) {
 		data     map[string]string
 	}{
 		{"scan", 6, "scan 20261122-020000-abcdef from internet is complete: 256 of 256 targets looked at, findings: 2, exposed relays: 1, changes: 2", map[string]string{"severity": "info", "outcome": "complete", "findings": "2", "exposed": "1", "changes": "2", "vantage": "internet"}},
+		{"finding", 3, "198.51.100.10:25 high: relays: a message to a foreign address would be taken (Postfix 3.11.6), seen from internet", map[string]string{"severity": "high", "verdict": "ready", "class": "relay", "product": "Postfix", "version": "3.11.6", "vectors": "S1", "hostname": "mx1.org.example", "banner": "mx1.org.example ESMTP Postfix"}},
 		{"change", 3, `198.51.100.10:25 changed: version "3.4.13" to "3.11.6", verdict "refused" to "ready", seen from internet`, map[string]string{"severity": "high", "kind": "changed", "ip": "198.51.100.10", "port": "25", "upgraded": "true", "worse": "true", "differences": `version "3.4.13" to "3.11.6", verdict "refused" to "ready"`}},
 		{"change", 5, "198.51.100.11:25 gone: closed (reset), seen from internet", map[string]string{"severity": "low", "kind": "gone", "worse": "false", "reason": "closed (reset)"}},
-		{"finding", 3, "198.51.100.10:25 high: relays: a message to a foreign address would be taken (Postfix 3.11.6), seen from internet", map[string]string{"severity": "high", "verdict": "ready", "class": "relay", "product": "Postfix", "version": "3.11.6", "vectors": "S1", "hostname": "mx1.org.example", "banner": "mx1.org.example ESMTP Postfix"}},
 	} {
 		if i >= len(list) {
 			t.Fatalf("%d lines", len(list))
@@ -105,7 +105,7 @@ func TestLines(t *testing.T) {
 	if len(list) != 4 {
 		t.Errorf("%d lines, want 4", len(list))
 	}
-	if m := read(t, rfc5424Line(list[3])); !m.Timestamp.Equal(began.Add(2 * time.Minute)) {
+	if m := read(t, rfc5424Line(list[1])); !m.Timestamp.Equal(began.Add(2 * time.Minute)) {
 		t.Errorf("time %v", m.Timestamp)
 	}
 }
@@ -136,14 +136,79 @@ func TestIncompleteScanWarns(t *testing.T) {
 
 // A scan that finds too much to tell says how much it leaves out, and tells the worst.
 func TestLinesAreBounded(t *testing.T) {
-	r := many(3)
+	open := report.Input{Scan: reportOf().Scan, Approvals: []report.Approval{}}
+	for i := range 5 {
+		open.Findings = append(open.Findings, refusing(fmt.Sprintf("198.51.100.%d:25", i)))
+	}
+	open.Findings = append(open.Findings, relay("198.51.100.5:25", "Postfix", ""))
 	changes := &report.Changes{List: make([]report.Change, maxLines)}
 	for i := range changes.List {
-		changes.List[i] = report.Change{Kind: report.IsGone, Addr: netip.MustParseAddrPort("198.51.100.1:25")}
+		changes.List[i] = report.Change{Kind: report.IsNotRechecked, Addr: netip.MustParseAddrPort("198.51.100.1:25")}
 	}
-	list := events(r, changes, report.Medium)
-	if len(list) != maxLines+1 || !strings.HasSuffix(list[0].message, "; 3 lines are left out") {
+	changes.List[maxLines-1].Severity = report.Critical // of a relay of which nobody can say whether it is still there
+	list := events(report.New(open), changes, report.Medium)
+	if len(list) != maxLines+1 || !strings.HasSuffix(list[0].message, "; 7 lines are left out") {
 		t.Errorf("%d lines, %s", len(list), list[0].message)
+	}
+	told := make(map[string]int)
+	for _, e := range list {
+		told[e.kind+" "+e.severity.String()]++
+	}
+	if want := fmt.Sprintf("map[change critical:1 change low:%d finding high:1 scan info:1 violation medium:6]", maxLines-8); fmt.Sprint(told) != want {
+		t.Errorf("got %v, want %s", told, want)
+	}
+}
+
+// What stands against the approvals is told as findings are.
+func TestViolationLines(t *testing.T) {
+	r := approved()
+	for i, tt := range []struct {
+		id       string
+		severity uint8
+		message  string
+		data     map[string]string
+	}{
+		{"violation", 4, "198.51.100.11:25 unapproved: a listener (smtp, Postfix 3.11.6) that no approval covers, seen from internet", map[string]string{"severity": "medium", "kind": "unapproved", "ip": "198.51.100.11", "port": "25", "site": "hq", "owner": ""}},
+		{"violation", 5, "unused: nothing of 198.51.100.77:25 was seen open from internet; owner Mail team, CHG-1 (approvals.yaml:1), seen from internet", map[string]string{"severity": "low", "kind": "unused", "ip": "", "owner": "Mail team", "ticket": "CHG-1", "expires": "2027-11-21"}},
+	} {
+		list := events(r, nil, report.Low)
+		if len(list) != 3 {
+			t.Fatalf("%d lines, want 3: %+v", len(list), list)
+		}
+		m := read(t, rfc5424Line(list[i+1]))
+		if *m.MsgID != tt.id || *m.Severity != tt.severity || *m.Message != tt.message {
+			t.Errorf("%s %d %q, want %s %d %q", *m.MsgID, *m.Severity, *m.Message, tt.id, tt.severity, tt.message)
+		}
+		for k, v := range tt.data {
+			if got := data(m)[k]; got != v {
+				t.Errorf("%s is %q, want %q", k, got, v)
+			}
+		}
+		h, x, err := readCEF(*read(t, rfc5424Of(list[i+1], "h", CEF)).Message)
+		if err != nil || h[4] != "violation-"+tt.data["kind"] || x["deviceExternalId"] != "hq" || x["cs2"] != tt.data["kind"] {
+			t.Errorf("CEF: %q, %v, %v", h, x, err)
+		}
+	}
+	if n := len(events(r, nil, report.Medium)); n != 2 {
+		t.Errorf("of severity medium: %d lines, want 2", n)
+	}
+}
+
+// The severity of a change is that of what was found last, but for what is gone.
+func TestSeverityOfChanges(t *testing.T) {
+	for _, tt := range []struct {
+		kind      report.ChangeKind
+		had, want report.Severity
+	}{
+		{report.IsNotRechecked, report.Critical, report.Critical},
+		{report.IsChanged, report.High, report.High},
+		{report.IsNew, report.Info, report.Low},
+		{report.IsGone, report.Critical, report.Low},
+	} {
+		c := report.Change{Kind: tt.kind, Severity: tt.had, Addr: netip.MustParseAddrPort("198.51.100.1:25")}
+		if got := events(reportOf(), &report.Changes{List: []report.Change{c}}, report.Critical)[1].severity; got != tt.want {
+			t.Errorf("%s of %s: got %s, want %s", tt.kind, tt.had, got, tt.want)
+		}
 	}
 }
 
@@ -155,7 +220,7 @@ func TestHostileTextStaysInItsField(t *testing.T) {
 		if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }) || len(*m.StructuredData) != 1 {
 			t.Errorf("%q", line)
 		}
-		if got, want := data(m)["banner"], text(hostile); got != want {
+		if got, want := data(m)["banner"], report.Escape(hostile); got != want {
 			t.Errorf("banner %q, want %q", got, want)
 		}
 		if got := data(m)["ip"]; got != "2001:db8::25" {
@@ -223,7 +288,7 @@ func TestStreams(t *testing.T) {
 				}
 				kinds = append(kinds, *r.Message.(*rfc5424.SyslogMessage).MsgID)
 			})).Parse(bytes.NewReader(all()))
-			if got := fmt.Sprint(kinds); got != "[scan change change finding finding]" {
+			if got := fmt.Sprint(kinds); got != "[scan finding finding change change]" {
 				t.Errorf("got %s", got)
 			}
 		})
@@ -330,7 +395,7 @@ func FuzzRFC5424(f *testing.F) {
 			t.Fatalf("a control byte in %q", line)
 		}
 		m := read(t, line)
-		want := clip(text(value), maxValue)
+		want := clip(report.Escape(value), maxValue)
 		if got := data(m)["f0"]; got != want {
 			t.Fatalf("got %q, want %q", got, want)
 		}
@@ -343,8 +408,8 @@ func FuzzRFC5424(f *testing.F) {
 		if m.Message != nil {
 			got = *m.Message
 		}
-		if got = strings.TrimSuffix(got, "..."); !strings.HasPrefix(ascii(message)+"...", got) || len(got) < min(len(ascii(message)), 400) {
-			t.Fatalf("got %q, want %q", got, ascii(message))
+		if got = strings.TrimSuffix(got, "..."); !strings.HasPrefix(report.ASCII(message)+"...", got) || len(got) < min(len(report.ASCII(message)), 400) {
+			t.Fatalf("got %q, want %q", got, report.ASCII(message))
 		}
 	})
 }

@@ -11,7 +11,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -62,9 +61,23 @@ type Webhook struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error) // of tests
 }
 
+// minSecret is the shortest secret, in bytes.
+const minSecret = 16
+
 // Check refuses an address that a report may not go to, and a secret that is none.
 func (w *Webhook) Check() error {
-	u, err := url.Parse(w.URL)
+	if err := CheckURL(w.URL); err != nil {
+		return err
+	}
+	if len(w.Secret) < minSecret {
+		return fmt.Errorf("a secret has %d bytes or more", minSecret)
+	}
+	return nil
+}
+
+// CheckURL refuses an address that a report may not go to.
+func CheckURL(text string) error {
+	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "" || u.Hostname() == "":
 		return errors.New("not an address: write it like https://hooks.example.net/relaysweep")
@@ -109,10 +122,7 @@ func (w *Webhook) Send(ctx context.Context, r *report.Report, changes *report.Ch
 		if err == nil {
 			return nil
 		}
-		// Errors of package http hold the whole address, whose path may be a secret of its own.
-		if u := (*url.Error)(nil); errors.As(err, &u) {
-			err = u.Err
-		}
+		err = w.hide(err)
 		wait := max(pause, after)
 		switch {
 		case !again:
@@ -133,6 +143,28 @@ func (w *Webhook) Send(ctx context.Context, r *report.Report, changes *report.Ch
 	}
 }
 
+// hide takes the address out of an error: its path and query may be secrets of their own. Errors of package http hold all
+// of it, and what a receiver said that is no HTTP, which may be the same again.
+func (w *Webhook) hide(err error) error {
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		err = u.Err
+	}
+	u, bad := url.Parse(w.URL)
+	if bad != nil {
+		return errors.New("not an address")
+	}
+	parts := strings.FieldsFunc(u.Path+"/"+u.EscapedPath()+"/"+u.RawQuery, func(r rune) bool { return strings.ContainsRune("/?&=;", r) })
+	for _, values := range u.Query() {
+		parts = append(parts, values...)
+	}
+	for _, p := range parts {
+		if len(p) > 3 && !strings.Contains(u.Host, p) && strings.Contains(err.Error(), p) {
+			return errors.New("it answers what cannot be read")
+		}
+	}
+	return err
+}
+
 func (w *Webhook) client() *http.Client {
 	return &http.Client{
 		Timeout:       cmp.Or(w.Timeout, 10*time.Second),
@@ -143,9 +175,6 @@ func (w *Webhook) client() *http.Client {
 		},
 	}
 }
-
-// maxAnswer bounds what is read of an answer: enough to say what was wrong.
-const maxAnswer = 4 << 10
 
 // post makes one try: what went wrong, whether another may go better, and how long the receiver asks to wait for it.
 func (w *Webhook) post(ctx context.Context, client *http.Client, b []byte, key string) (after time.Duration, again bool, err error) {
@@ -165,14 +194,11 @@ func (w *Webhook) post(ctx context.Context, client *http.Client, b []byte, key s
 		return 0, !errors.As(err, &untrusted), err
 	}
 	defer resp.Body.Close()
-	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // the status says it all; this is for the eye
 	if resp.StatusCode/100 == 2 {
 		return 0, false, nil
 	}
-	err = fmt.Errorf("it answered %d", resp.StatusCode)
-	if line := strings.TrimSpace(string(answer)); line != "" {
-		err = fmt.Errorf("%w: %s", err, safe(line, 200, text))
-	}
+	// No word of the answer is told: many receivers repeat the path there, in one form or another.
+	err = errors.New(strings.TrimSpace(fmt.Sprintf("it answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))))
 	return retryAfter(resp.Header.Get("Retry-After"), time.Now()), resp.StatusCode/100 == 5 || resp.StatusCode == http.StatusTooManyRequests, err
 }
 

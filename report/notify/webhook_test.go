@@ -52,9 +52,31 @@ func TestWebhookCheck(t *testing.T) {
 		{"https://hooks.example.net/\n", "not an address"},
 		{"", "not an address"},
 	} {
-		err := (&Webhook{URL: tt.url, Secret: secret}).Check()
+		err := CheckURL(tt.url)
+		if both := (&Webhook{URL: tt.url, Secret: secret}).Check(); fmt.Sprint(both) != fmt.Sprint(err) {
+			t.Errorf("%q with a secret: got %v, want %v", tt.url, both, err)
+		}
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%q: got %v, want %q", tt.url, err, tt.want)
+		}
+	}
+}
+
+func TestWebhookWantsASecret(t *testing.T) {
+	for n, want := range map[int]bool{0: false, 15: false, 16: true} {
+		w := &Webhook{URL: "https://hooks.example.net/", Secret: secret[:n]}
+		if err := w.Check(); (err == nil) != want {
+			t.Errorf("%d bytes: got %v", n, err)
+		}
+		if want {
+			continue
+		}
+		w.dial = func(context.Context, string, string) (net.Conn, error) {
+			t.Errorf("%d bytes: it is told", n)
+			return nil, errors.New("refused")
+		}
+		if err := w.Send(t.Context(), reportOf(), nil); err == nil {
+			t.Errorf("%d bytes: it is sent", n)
 		}
 	}
 }
@@ -165,7 +187,7 @@ func TestWebhookTries(t *testing.T) {
 		{"it is taken", []answer{ok}, []int{0}, "", 0},
 		{"204 is a yes as well", []answer{{status: 204}}, []int{0}, "", 0},
 		{"it is taken at the third try", []answer{down, down, ok}, []int{0, 1, 5}, "", 5},
-		{"it is down for good", []answer{down}, []int{0, 1, 5, 21, 85}, "it answered 503; given up after try 5", 85},
+		{"it is down for good", []answer{down}, []int{0, 1, 5, 21, 85}, "it answered 503 Service Unavailable; given up after try 5", 85},
 		{"nobody listens for a second", []answer{{refuse: true}, ok}, []int{1}, "", 1},
 		{"it hangs, then takes it", []answer{{}, ok}, []int{0, 11}, "", 11},
 		{"it hangs for good", []answer{{}}, []int{0, 11, 25, 51, 125}, "given up after try 5", 135},
@@ -173,14 +195,17 @@ func TestWebhookTries(t *testing.T) {
 		{"it asks for patience until a time", []answer{{status: 503, retryAfter: "Sat, 01 Jan 2000 00:02:00 GMT"}, ok}, []int{0, 120}, "", 120},
 		{"it asks for less than our own pause", []answer{{status: 503, retryAfter: "0"}, ok}, []int{0, 1}, "", 1},
 		{"it asks in a way that nobody reads", []answer{{status: 503, retryAfter: "-5; soon"}, ok}, []int{0, 1}, "", 1},
-		{"it asks for more patience than there is", []answer{{status: 429, retryAfter: "3600"}}, []int{0}, "it answered 429; given up after try 1, as the next would be too late", 0},
+		{"it asks for more patience than there is", []answer{{status: 429, retryAfter: "3600"}}, []int{0}, "it answered 429 Too Many Requests; given up after try 1, as the next would be too late", 0},
 		{"it asks for more than a clock holds", []answer{{status: 429, retryAfter: "99999999999999999999"}, ok}, []int{0, 1}, "", 1},
-		{"it does not want it", []answer{{status: 400, body: "no such \x1b[2Jhook\n"}}, []int{0}, `it answered 400: no such \x1b[2Jhook`, 0},
-		{"we may not", []answer{{status: 401}}, []int{0}, "it answered 401", 0},
-		{"it is no more", []answer{{status: 410, retryAfter: "1"}}, []int{0}, "it answered 410", 0},
-		{"a time-out of its own is a 4xx too", []answer{{status: 408}}, []int{0}, "it answered 408", 0},
-		{"it points elsewhere", []answer{{status: 307, location: "https://other.example/"}}, []int{0}, "it answered 307", 0},
-		{"it points to itself", []answer{{status: 302, location: "/secret-path"}}, []int{0}, "it answered 302", 0},
+		{"it does not want it", []answer{{status: 400, body: "no such \x1b[2Jhook\n"}}, []int{0}, "it answered 400 Bad Request", 0},
+		{"it repeats the path", []answer{{status: 404, body: "Cannot POST /secret-path"}}, []int{0}, "it answered 404 Not Found", 0},
+		{"it points nowhere", []answer{{status: 307, location: "/secret-path%"}}, []int{0, 1, 5, 21, 85}, "it answers what cannot be read; given up after try 5", 85},
+		{"it answers with a number that nobody knows", []answer{{status: 499}}, []int{0}, "it answered 499", 0},
+		{"we may not", []answer{{status: 401}}, []int{0}, "it answered 401 Unauthorized", 0},
+		{"it is no more", []answer{{status: 410, retryAfter: "1"}}, []int{0}, "it answered 410 Gone", 0},
+		{"a time-out of its own is a 4xx too", []answer{{status: 408}}, []int{0}, "it answered 408 Request Timeout", 0},
+		{"it points elsewhere", []answer{{status: 307, location: "https://other.example/"}}, []int{0}, "it answered 307 Temporary Redirect", 0},
+		{"it points to itself", []answer{{status: 302, location: "/secret-path"}}, []int{0}, "it answered 302 Found", 0},
 		{"it answers without end", []answer{{status: 500, body: strings.Repeat("x", 1<<20)}, ok}, []int{0, 1}, "", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -324,9 +349,11 @@ type decoded struct {
 		Findings   int
 		Severities map[string]int
 		Changes    map[string]int
+		Violations map[string]int
 	}
 	Changes []struct {
 		Kind          string
+		Severity      string
 		IP            string
 		Port          int
 		Upgraded      bool
@@ -344,6 +371,13 @@ type decoded struct {
 		Names, Vectors                        []string
 	}
 	FindingsTruncated int `json:"findings_truncated"`
+	Site              string
+	Violations        []struct {
+		Kind, Severity, IP, Vantage, Text string
+		Port                              int
+		Approval                          *struct{ Owner, Ticket, Expires string }
+	}
+	ViolationsTruncated int `json:"violations_truncated"`
 }
 
 func decode(t *testing.T, r *report.Report, changes *report.Changes) (decoded, []byte, string) {
@@ -371,7 +405,7 @@ func TestBodyTellsTheScanAndItsChanges(t *testing.T) {
 		t.Fatalf("changes: %s", b)
 	}
 	up, gone := d.Changes[0], d.Changes[1]
-	if up.Kind != "changed" || up.IP != "198.51.100.10" || up.Port != 25 || !up.Upgraded || !up.Worse || up.Before.Verdict != "refused" || up.After.Verdict != "ready" || up.Before.Version != "3.4.13" || up.After.Version != "3.11.6" || len(up.Differences) != 2 {
+	if up.Kind != "changed" || up.Severity != "high" || up.IP != "198.51.100.10" || up.Port != 25 || !up.Upgraded || !up.Worse || up.Before.Verdict != "refused" || up.After.Verdict != "ready" || up.Before.Version != "3.4.13" || up.After.Version != "3.11.6" || len(up.Differences) != 2 {
 		t.Errorf("upgrade: %+v", up)
 	}
 	if gone.Kind != "gone" || gone.After != nil || gone.Reason != "closed (reset)" {
@@ -382,6 +416,24 @@ func TestBodyTellsTheScanAndItsChanges(t *testing.T) {
 	}
 	if !strings.HasPrefix(key, "20261122-020000-abcdef-") {
 		t.Errorf("key %q", key)
+	}
+}
+
+// A receiver that is called because of a violation is told which.
+func TestBodyTellsViolations(t *testing.T) {
+	d, b, _ := decode(t, approved(), &report.Changes{})
+	if len(d.Violations) != 2 || len(d.Findings) != 0 || d.Site != "hq" || fmt.Sprint(d.Summary.Violations) != "map[unapproved:1 unused:1]" {
+		t.Fatalf("got %s", b)
+	}
+	v, unused := d.Violations[0], d.Violations[1]
+	if v.Kind != "unapproved" || v.Severity != "medium" || v.IP != "198.51.100.11" || v.Port != 25 || v.Vantage != "internet" || v.Text != "unapproved: a listener (smtp, Postfix 3.11.6) that no approval covers" || v.Approval != nil {
+		t.Errorf("unapproved: %+v", v)
+	}
+	if unused.Kind != "unused" || unused.IP != "" || unused.Port != 0 || unused.Approval == nil || *unused.Approval != struct{ Owner, Ticket, Expires string }{"Mail team", "CHG-1", "2027-11-21"} {
+		t.Errorf("unused: %+v", unused)
+	}
+	if _, b, _ := decode(t, reportOf(), nil); !strings.Contains(string(b), `"violations":null`) {
+		t.Errorf("no approvals were read: %s", b)
 	}
 }
 
@@ -433,6 +485,11 @@ func TestBodyIsBounded(t *testing.T) {
 			f.Service.Product, f.Service.Version, f.Names, f.Vantage = long, long, slices.Repeat([]string{long}, 50), long
 		}
 	}
+	r.Approvals = []report.ApprovalUse{}
+	for range 500 {
+		r.Violations = append(r.Violations, report.Violation{Kind: report.IsUnapproved, Severity: report.Medium, Vantage: long, Text: long})
+	}
+	r.Scan.Site = long
 	r.Scan.Organisation, r.Scan.Vantage, r.Scan.Version, r.Scan.ID = long, long, long, long
 	d, b, key := decode(t, r, changes)
 	if len(b) > maxBody {
@@ -440,6 +497,9 @@ func TestBodyIsBounded(t *testing.T) {
 	}
 	if len(d.Changes) == 0 || len(d.Changes)+d.Truncated != 2_000 || len(d.Findings) == 0 || len(d.Findings)+d.FindingsTruncated != 2_000 {
 		t.Errorf("%d changes and %d truncated, %d findings and %d truncated", len(d.Changes), d.Truncated, len(d.Findings), d.FindingsTruncated)
+	}
+	if len(d.Violations) == 0 || len(d.Violations)+d.ViolationsTruncated != 500 {
+		t.Errorf("%d violations and %d truncated", len(d.Violations), d.ViolationsTruncated)
 	}
 	if len(key) > 200 || strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		t.Errorf("key %q", key)
@@ -461,11 +521,11 @@ func TestBodyHoldsNoControlBytes(t *testing.T) {
 		t.Fatalf("findings: %+v", d.Findings)
 	}
 	for _, s := range append(d.Findings[0].Names, d.Findings[0].Product, d.Findings[0].Title) {
-		if text(s) != s {
+		if report.Escape(s) != s {
 			t.Errorf("%q", s)
 		}
 	}
-	if want := text(hostile); d.Findings[0].Product != want {
+	if want := report.Escape(hostile); d.Findings[0].Product != want {
 		t.Errorf("got %q, want %q", d.Findings[0].Product, want)
 	}
 }
