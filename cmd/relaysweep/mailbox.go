@@ -1,16 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -40,10 +43,10 @@ const (
 	pollTimeout = 30 * time.Second
 )
 
-// Bounds on files that are named for the mailbox.
+// Bounds on files that are named for the mailbox, or for a webhook.
 const (
-	maxPassword = 1 << 10
-	maxCAFile   = 1 << 20
+	maxSecret = 4 << 10
+	maxCAFile = 1 << 20
 )
 
 // imapFlag is one of the flags that name a mailbox.
@@ -95,10 +98,11 @@ func (s imapSettings) open(c probe.Canary) (*canary.Mailbox, error) {
 	if s.User == "" || s.PasswordFile == "" {
 		return nil, errors.New("set canary.imap.user and canary.imap.password_file: the mailbox wants them")
 	}
-	var err error
-	if m.Password, err = secret(s.PasswordFile); err != nil {
+	password, err := secret(s.PasswordFile)
+	if err != nil {
 		return nil, err
 	}
+	m.Password = string(password)
 	if s.CAFile != "" {
 		b, err := readBounded(s.CAFile, maxCAFile)
 		if err != nil {
@@ -112,24 +116,39 @@ func (s imapSettings) open(c probe.Canary) (*canary.Mailbox, error) {
 	return m, nil
 }
 
-// secret reads a password from a file that nobody else can read.
-func secret(name string) (string, error) {
-	info, err := os.Stat(name)
+// secret reads a password, or what a webhook is signed with, from a file that nobody else may read: the first line.
+func secret(name string) ([]byte, error) {
+	f, err := os.Open(name)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
-		return "", fmt.Errorf("%s: others may read this password: chmod 600 %[1]s", name)
-	}
-	b, err := readBounded(name, maxPassword)
+	defer f.Close()
+	info, err := f.Stat()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	s := strings.TrimRight(string(b), "\r\n")
-	if s == "" {
-		return "", fmt.Errorf("%s: no password in it", name)
+	shown := relative(name)
+	if info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" && !credential(name) {
+		return nil, hint(fmt.Errorf("%s: others may read the secret", shown), "chmod 600 "+shown)
 	}
-	return s, nil
+	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(b) > maxSecret:
+		return nil, fmt.Errorf("%s: larger than %d bytes", shown, maxSecret)
+	}
+	if b = bytes.TrimRight(b, "\r\n"); len(b) == 0 {
+		return nil, fmt.Errorf("%s: no secret in it", shown)
+	}
+	return b, nil
+}
+
+// credential reports whether a file is one that systemd passes to a service. It guards these in its own way, by an
+// access list that shows as the group's rights.
+func credential(file string) bool {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	return dir != "" && filepath.Dir(file) == filepath.Clean(dir)
 }
 
 // readBounded reads a file of so many bytes at most.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -65,7 +66,7 @@ func TestMetricsAreOfTheLastScans(t *testing.T) {
 	putScan(t, s, "d", "internet", inventory.KindProbe, true)
 	putScan(t, s, "e", "internet", inventory.KindDiscover, true)
 	putScan(t, s, "f", "dmz", inventory.KindDiscover, true)
-	last := &lastScans{store: s}
+	last := &lastScans{store: s, beside: func(context.Context, inventory.Info, *report.Input) (bool, error) { return true, nil }}
 	get := func() string {
 		t.Helper()
 		list, err := last.figures(t.Context())
@@ -93,16 +94,92 @@ func TestMetricsAreOfTheLastScans(t *testing.T) {
 	}
 }
 
-func TestMetricsOverHTTP(t *testing.T) {
+// What is approved, and what the address plan names, counts as it does in the file of the scan. Where the plan is not to
+// be had, nothing is said of what nobody names.
+func TestMetricsAreThoseOfTheReport(t *testing.T) {
 	s, name := newInventory(t)
-	putScan(t, s, "a", "internet", inventory.KindScan, true, "10.20.0.1:25", "10.20.0.2:25")
+	at := time.Date(2026, 11, 1, 3, 0, 0, 0, time.UTC)
+	about := report.Scan{ID: "one", Vantage: "internet", Started: at, StopAt: probe.Ready, Engine: "connect", Scope: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/24")}, Ports: []uint16{25}}
+	w, err := s.Begin(t.Context(), about, "", inventory.KindScan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	mentions := make(map[netip.Addr][]report.Mention)
+	for _, a := range []string{"10.20.0.1:25", "10.20.0.2:25", "10.20.0.3:25"} {
+		f := probe.Finding{Addr: netip.MustParseAddrPort(a), Vantage: "internet", Protocol: "smtp", Greeting: "mx", Started: at, Ended: at, Connections: 1}
+		if err := w.Add(&f); err != nil {
+			t.Fatal(err)
+		}
+		mentions[f.Addr.Addr()] = nil
+	}
+	about.Ended, about.Complete = at.Add(time.Minute), true
+	if err := w.End(t.Context(), inventory.End{About: about, Mentions: mentions, Coverage: []discover.CoverageRow{{Prefix: about.Scope[0], Port: 25, Open: 3, Closed: 253}}}); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for file, content := range map[string]string{
+		"approvals.yaml": "- {address: 10.20.0.1, port: 25, owner: Mail team, ticket: CHG1, expires: 2999-12-31}\n",
+		"plan.csv":       "prefix,name,owner\n10.20.0.2/32,mx2,Mail team\n",
+		"both.yaml":      "approvals: approvals.yaml\nassets: [plan.csv]\n",
+		"netbox.yaml":    "approvals: approvals.yaml\nassets: [\"https://netbox.example.net/\"]\n",
+		"none.yaml":      "{}\n",
+	} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		args []string
+		want []string // figures
+		not  string   // a name of a figure
+	}{
+		{"approvals and a plan", []string{"--config", "both.yaml"}, []string{`approval_violations{kind="unapproved",site="",vantage="internet"} 2`, `forgotten_listeners{site="",vantage="internet"} 1`}, ""},
+		{"the same by flags", []string{"--config", "none.yaml", "--approvals", "approvals.yaml", "--assets", "plan.csv"}, []string{`approval_violations{kind="unapproved",site="",vantage="internet"} 2`, `forgotten_listeners{site="",vantage="internet"} 1`}, ""},
+		{"neither", []string{"--config", "none.yaml"}, []string{`forgotten_listeners{site="",vantage="internet"} 3`}, "approval_violations"},
+		{"the plan is in a NetBox", []string{"--config", "netbox.yaml"}, []string{`approval_violations{kind="unapproved",site="",vantage="internet"} 2`}, "forgotten_listeners"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			url, done := serveMetrics(t, append([]string{"--inventory", name}, tt.args...)...)
+			defer done()
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			res, err := client.Get(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(res.Body)
+			res.Body.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(string(body), "relaysweep_"+want+"\n") {
+					t.Errorf("no %s in\n%s", want, body)
+				}
+			}
+			if tt.not != "" && strings.Contains(string(body), "relaysweep_"+tt.not) {
+				t.Errorf("%s in\n%s", tt.not, body)
+			}
+		})
+	}
+	var said strings.Builder
+	p := &program{strings.NewReader(""), io.Discard, &said}
+	if code := p.run(t.Context(), []string{"relaysweep", "metrics", "--inventory", name, "--approvals", "missing.yaml"}); code != exitUsage || !strings.Contains(said.String(), "missing.yaml") {
+		t.Errorf("approvals that are not there: exit code %d: %s", code, said.String())
+	}
+}
+
+// serveMetrics runs the command until done, which wants that it ends as it should.
+func serveMetrics(t *testing.T, args ...string) (url string, done func()) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
 	talk, said := io.Pipe()
 	code := make(chan int, 1)
 	go func() {
 		p := &program{strings.NewReader(""), io.Discard, said}
-		code <- p.run(ctx, []string{"relaysweep", "metrics", "--inventory", name, "--listen", "127.0.0.1:0"})
+		code <- p.run(ctx, append([]string{"relaysweep", "metrics", "--listen", "127.0.0.1:0"}, args...))
 		said.Close()
 	}()
 	line, err := bufio.NewReader(talk).ReadString('\n')
@@ -110,7 +187,20 @@ func TestMetricsOverHTTP(t *testing.T) {
 		t.Fatalf("%v: %q", err, line)
 	}
 	go io.Copy(io.Discard, talk)
-	_, url, _ := strings.Cut(strings.TrimSpace(line), " on ")
+	_, url, _ = strings.Cut(strings.TrimSpace(line), " on ")
+	return url, func() {
+		stop()
+		if got := <-code; got != exitDone {
+			t.Errorf("interrupted: got exit code %d", got)
+		}
+	}
+}
+
+func TestMetricsOverHTTP(t *testing.T) {
+	s, name := newInventory(t)
+	putScan(t, s, "a", "internet", inventory.KindScan, true, "10.20.0.1:25", "10.20.0.2:25")
+	url, done := serveMetrics(t, "--inventory", name)
+	defer done()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for path, want := range map[string]string{"": `relaysweep_exposed_relays{site="",vantage="internet"} 2`, "/more": "404 page not found"} {
 		res, err := client.Get(url + path)
@@ -122,10 +212,6 @@ func TestMetricsOverHTTP(t *testing.T) {
 		if err != nil || !strings.Contains(string(body), want) {
 			t.Errorf("%s: got %s, %v, without %s:\n%.500s", url+path, res.Status, err, want, body)
 		}
-	}
-	stop()
-	if got := <-code; got != exitDone {
-		t.Errorf("interrupted: got exit code %d", got)
 	}
 }
 

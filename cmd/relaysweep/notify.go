@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"syscall"
 
@@ -44,7 +41,7 @@ func noticesOf(get getter, cfg *config) (n notices, err error) {
 	c := &cfg.Notify
 	webhook := get("webhook", "$.notify.webhook.url", c.Webhook.URL)
 	if n.Webhook = webhook.text; n.Webhook != "" {
-		if err := (&notify.Webhook{URL: n.Webhook}).Check(); err != nil {
+		if err := notify.CheckURL(n.Webhook); err != nil {
 			return n, webhook.errorf("the webhook's address is refused: %w", err)
 		}
 	}
@@ -83,33 +80,15 @@ func (n *notices) secret() ([]byte, error) {
 	if n.SecretFile == "" {
 		return nil, hint(fmt.Errorf("a webhook is signed: name a file with the secret (--webhook-secret)"), "openssl rand -hex 32 > webhook.secret; chmod 600 webhook.secret")
 	}
-	f, err := os.Open(n.SecretFile)
+	b, err := secret(n.SecretFile)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" && !credential(n.SecretFile) {
-		return nil, hint(fmt.Errorf("%s: others may read the secret", relative(n.SecretFile)), "chmod 600 "+relative(n.SecretFile))
-	}
-	b, err := io.ReadAll(io.LimitReader(f, 4<<10))
-	if err != nil {
-		return nil, err
-	}
-	if b = bytes.TrimSpace(b); len(b) < 16 {
-		return nil, fmt.Errorf("%s: a secret has 16 bytes or more", relative(n.SecretFile))
+	b = bytes.TrimSpace(b)
+	if err := (&notify.Webhook{URL: n.Webhook, Secret: b}).Check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", relative(n.SecretFile), err)
 	}
 	return b, nil
-}
-
-// credential reports whether a file is one that systemd passes to a service. It guards these in its own way, by an
-// access list that shows as the group's rights.
-func credential(file string) bool {
-	dir := os.Getenv("CREDENTIALS_DIRECTORY")
-	return dir != "" && filepath.Dir(file) == filepath.Clean(dir)
 }
 
 // otherNotices takes whom to tell from the command line that goes on with a scan, where it says so.

@@ -107,7 +107,7 @@ func TestSecretsOfOthersAreRefused(t *testing.T) {
 		{"all may read it", hookSecret, 0o604, false, "others may read the secret"},
 		{"systemd passes it", hookSecret, 0o440, true, ""},
 		{"short", "0123456789abcde\n", 0o600, false, "16 bytes or more"},
-		{"empty", "", 0o600, false, "16 bytes or more"},
+		{"empty", "", 0o600, false, "no secret in it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			file := filepath.Join(dir, strings.ReplaceAll(tt.name, " ", "-"))

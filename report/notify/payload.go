@@ -93,12 +93,12 @@ type approval struct {
 
 type change struct {
 	Kind        report.ChangeKind `json:"kind"`
-	Severity    report.Severity   `json:"severity"` // of what was found last
 	IP          string            `json:"ip"`
 	Port        uint16            `json:"port"`
 	Vantage     string            `json:"vantage"`
 	Upgraded    bool              `json:"upgraded"`
 	Worse       bool              `json:"worse"`
+	Severity    report.Severity   `json:"severity"` // of what was found last
 	Reason      string            `json:"reason"`
 	Before      *sight            `json:"before"`
 	After       *sight            `json:"after"`
