@@ -102,12 +102,13 @@ func WriteCSV(w io.Writer, r *Report) error {
 }
 
 // formula finds what a spreadsheet evaluates: the signs at the start of a cell, their wide forms, which some locales
-// take alike, and the same after a semicolon, which separates cells where the comma is a decimal mark.
-var formula = regexp.MustCompile(`(^|;)(\s*)([=+\-@\t\r＝＋－＠])`)
+// take alike, and the same after a semicolon, which separates cells where the comma is a decimal mark. Quotes do not protect:
+// they begin a cell there, and are no part of it.
+var formula = regexp.MustCompile(`(^|;)([\s"]*)([=+\-@\t\r＝＋－＠])`)
 
 func disarm(s string) string {
 	// Most cells have nothing to find at their one start; the expression takes a microsecond. The wide forms begin with 0xef.
-	if s == "" || strings.IndexByte("=+-@ \t\r\n\f\xef", s[0]) < 0 && strings.IndexByte(s, ';') < 0 {
+	if s == "" || strings.IndexByte("=+-@\" \t\r\n\f\xef", s[0]) < 0 && strings.IndexByte(s, ';') < 0 {
 		return s
 	}
 	return formula.ReplaceAllString(s, "$1$2'$3")

@@ -300,6 +300,7 @@ func TestCSV(t *testing.T) {
 func TestDisarm(t *testing.T) {
 	for in, want := range map[string]string{
 		"mx.example": "mx.example", "=1+1": "'=1+1", "  @SUM(A1)": "  '@SUM(A1)", "a;=1": "a;'=1", "＝1": "'＝1", "-": "'-", "a-b=c": "a-b=c", "": "",
+		`x;"=1+1;y`: `x;"'=1+1;y`, `"=1"`: `"'=1"`, `x; " +1`: `x; " '+1`, `say "=" twice`: `say "=" twice`,
 	} {
 		if got := disarm(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)

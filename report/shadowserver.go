@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"encoding/csv"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -35,22 +34,18 @@ const shadowserverTime = "2006-01-02 15:04:05"
 // such as IntelMQ; the relay test follows in columns of ours. Cells that a spreadsheet could take for a formula are
 // disarmed.
 func WriteShadowserver(w io.Writer, r *Report) error {
-	c := csv.NewWriter(w)
-	names := strings.Fields(shadowserverNames)
-	c.Write(names)
-	for _, e := range r.Entries {
-		if !e.mail() {
-			continue
-		}
-		cells := r.shadowserver(e)
-		row := make([]string, len(names))
-		for k, n := range names {
-			row[k] = disarm(cells[n])
-		}
-		c.Write(row)
+	var of *Entry
+	var cells map[string]string // of that entry, as all columns of a row are made before the next
+	var columns []csvColumn[Report, *Entry]
+	for n := range strings.FieldsSeq(shadowserverNames) {
+		columns = append(columns, csvColumn[Report, *Entry]{n, func(r *Report, e *Entry) string {
+			if of != e {
+				of, cells = e, r.shadowserver(e)
+			}
+			return cells[n]
+		}})
 	}
-	c.Flush()
-	return c.Error()
+	return writeRows(w, columns, r, r.only((*Entry).mail))
 }
 
 // shadowserver is the cells of an entry, by column.

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -49,6 +50,8 @@ type Syslog struct {
 
 	Host    string         // our own name; if empty, the system's
 	RootCAs *x509.CertPool // if nil, the system's
+
+	patience time.Duration // with a receiver that may refuse us yet; 0: 2 seconds
 }
 
 // ParseAddress reads an address of a receiver: the network as package net has it, or tls, and the address there.
@@ -118,7 +121,7 @@ func (s *Syslog) Send(ctx context.Context, r *report.Report, changes *report.Cha
 			return fmt.Errorf("line %d: %w", n+1, err)
 		}
 	}
-	return finish(c)
+	return finish(c, cmp.Or(s.patience, 2*time.Second))
 }
 
 func (s *Syslog) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -137,7 +140,7 @@ func (s *Syslog) dial(ctx context.Context, network, address string) (net.Conn, e
 
 // finish ends a stream and waits a moment for the receiver to end it too. Nobody acknowledges syslog; but whoever
 // refuses us, such as for a missing certificate, does it now.
-func finish(c net.Conn) error {
+func finish(c net.Conn, patience time.Duration) error {
 	half, ok := c.(interface{ CloseWrite() error })
 	if _, datagram := c.(*net.UnixConn); !ok || datagram {
 		return nil
@@ -145,7 +148,7 @@ func finish(c net.Conn) error {
 	if err := half.CloseWrite(); err != nil {
 		return err
 	}
-	c.SetReadDeadline(time.Now().Add(2 * time.Second))
+	c.SetReadDeadline(time.Now().Add(patience))
 	_, err := c.Read(make([]byte, 1))
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil
