@@ -20,7 +20,7 @@ func TestTheSiteIsPartOfTheIdentity(t *testing.T) {
 		if !strings.Contains(dojo.String(), `"relaysweep/`+want+`"`) {
 			t.Errorf("site %q: no %s in %s", site, want, dojo.String())
 		}
-		if got := readSARIF(t, r).Results[0].Fingerprints["relaysweep/v1"]; got != want {
+		if got := readSARIF(t, r).Results[0].PartialFingerprints["relaysweep/v1"]; got != want {
 			t.Errorf("site %q: SARIF has %s, want %s", site, got, want)
 		}
 	}
