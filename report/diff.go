@@ -19,11 +19,13 @@ type standing int8
 const (
 	neverOpen standing = iota
 	isOpen
-	missing // it was open, and no sure look says that it is not
-	away    // it was open, and a sure look said that it is not
+	missing // it was open, and the looks that count do not say that it is not
+	away    // it was open, and looks that count said that it is not
 )
 
-// silences is how many sure looks in a row must meet silence before it counts as an answer.
+// silences is how many sure looks in a row must find it not open before they are believed. A silence may be a lost
+// packet, and nobody knows who sent an ICMP message: it may be a router on our own side. Only a reset comes from what
+// answers at the address, and counts as two.
 const silences = 2
 
 // standingOf is what is known of an endpoint; ever: it was open once, whatever s says of that.
@@ -33,33 +35,15 @@ func standingOf(s *Sight, ever bool) standing {
 		return isOpen
 	case !ever && (s == nil || s.FirstSeen.IsZero()):
 		return neverOpen
-	case s != nil && s.Sure && s.denied():
+	case s != nil && s.Away():
 		return away
 	}
 	return missing
 }
 
-// denied reports whether the look, if it counts, says that nothing listens.
-func (s *Sight) denied() bool {
-	switch s.State {
-	case discover.Closed, discover.Prohibited:
-		return true
-	case discover.Filtered, discover.Unreachable:
-		return s.Silent >= silences
-	}
-	return false
-}
-
-// missed reports whether a look that counts, since the last opening, did not find it open.
-func (s *Sight) missed() bool {
-	looked := s.State != discover.Open && s.State != discover.NotAttempted && s.State != discover.Failed
-	return looked && s.Sure || s.LastChecked.After(s.lastSeen())
-}
-
-// wasAway reports whether it was known not to be open before the last look, which does not count: as LastChecked is of
-// looks that do, and the last of these met no silence, or too many.
-func (s *Sight) wasAway() bool {
-	return s.Silent >= silences || !s.Sure && s.Silent == 0 && !s.LastSeen.IsZero() && s.LastChecked.After(s.LastSeen)
+// Away reports whether looks that count say that nothing listens. Later ones that do not count change nothing of that.
+func (s *Sight) Away() bool {
+	return s.State != discover.Open && (s.Silent >= silences || s.Sure && s.State == discover.Closed)
 }
 
 // lastSeen is when an endpoint was open for the last time, as far as is known.
@@ -94,9 +78,6 @@ func Compare(before, after *Sight, vantage string) *Change {
 		return nil
 	}
 	was := standingOf(before, false)
-	if was == missing && before.wasAway() {
-		was = away
-	}
 	is := standingOf(after, was != neverOpen)
 	between := after.lastSeen().After(before.lastSeen()) // it was open at some time after before
 	switch {
@@ -106,7 +87,7 @@ func Compare(before, after *Sight, vantage string) *Change {
 		c.Kind, c.Reason = IsNotRechecked, whyNotRechecked(before, after)
 	case is == isOpen:
 		c.compare()
-		if was == away || was == missing && before.missed() {
+		if was == away {
 			c.Kind, c.Reason = IsReappeared, joinNonEmpty("; ", sinceWhen(before), c.Reason)
 		} else if len(c.Differences) == 0 {
 			return nil
@@ -149,11 +130,13 @@ func sinceWhen(before *Sight) string {
 }
 
 func whyGone(after *Sight) string {
-	s := stateWord(after.State)
-	if after.State != discover.Closed && after.State != discover.Prohibited {
-		s += fmt.Sprintf(" %d times in a row", after.Silent)
+	switch {
+	case !after.Sure || after.State == discover.NotAttempted || after.State == discover.Failed:
+		return "not open" + onDay(after.LastChecked) + "; the last look does not count" + because(after.Why)
+	case after.State == discover.Closed:
+		return stateWord(after.State)
 	}
-	return s
+	return stateWord(after.State) + ", and not open in the look before that"
 }
 
 func whyNotRechecked(before, after *Sight) string {
@@ -169,11 +152,13 @@ func whyNotRechecked(before, after *Sight) string {
 	case !after.Sure:
 		return stateWord(after.State) + ", in a look that does not count" + because(after.Why)
 	}
-	s := "silent once"
-	if after.State == discover.Unreachable {
-		s = "unreachable once"
+	switch after.State {
+	case discover.Unreachable:
+		return "unreachable once: a packet may have been lost, or the server was down for a minute"
+	case discover.Prohibited:
+		return "prohibited (ICMP) once: who sent that is not known, it may be a router on our own side"
 	}
-	return s + ": a packet may have been lost, or the server was down for a minute"
+	return "silent once: a packet may have been lost, or the server was down for a minute"
 }
 
 func because(why string) string {
@@ -217,7 +202,6 @@ func (c *Change) compare() {
 	case b.Found == nil:
 		c.differ("verdict", probe.Unknown.String(), a.Judged.Verdict.String())
 		c.differ("class", "", string(a.Judged.Class))
-		c.Worse = a.Judged.Verdict >= probe.Accepted
 		c.Reason = "it was only listed before, nothing was asked"
 	default:
 		c.compareServices(b.Found, a.Found)
@@ -316,7 +300,8 @@ func upper(list []string) []string {
 func (c *Change) compareProofs(b, a *Judgement) {
 	c.differ("verdict", b.Verdict.String(), a.Verdict.String())
 	c.differ("class", string(b.Class), string(a.Class))
-	c.Worse = a.Verdict > b.Verdict && a.Verdict >= probe.Accepted // from refused to unknown is not worse
+	graver := rank(c.After.entry(), false) > rank(c.Before.entry(), false)
+	c.Worse = (a.Verdict > b.Verdict || graver) && a.Verdict >= probe.Accepted // from refused to unknown is not worse
 	opens, lost := without(a.Vectors, b.Vectors), without(b.Vectors, a.Vectors)
 	untried, fresh := without(lost, a.Tried), without(opens, b.Tried)
 	if a.Verdict == probe.Unknown {
@@ -415,10 +400,10 @@ func (c *Change) depth(from, to *Scan) {
 	}
 	b, a := c.Before.Judged.Verdict, c.After.Judged.Verdict
 	switch {
-	case c.Worse && c.Before.Scan == from.ID && b >= from.stopAt() && to.stopAt() > from.stopAt():
+	case c.Worse && c.Before.Scan == from.ID && !c.Before.Listed && b >= from.stopAt() && to.stopAt() > from.stopAt():
 		c.Worse = false
 		c.Reason = joinNonEmpty("; ", c.Reason, "asked further this time: the scan before stopped at "+from.stopAt().String())
-	case a < b && a >= to.stopAt():
+	case a < b && !c.After.Listed && a >= to.stopAt():
 		c.Reason = joinNonEmpty("; ", c.Reason, "this scan stopped at "+to.stopAt().String())
 	}
 }
@@ -439,6 +424,11 @@ func (s *Sight) severity(at time.Time, inside bool) Severity {
 	if s == nil || s.Found == nil {
 		return Info
 	}
+	return rank(s.weighed(at), inside)
+}
+
+// weighed is what was found, with its weaknesses at a time.
+func (s *Sight) weighed(at time.Time) *Entry {
 	e := s.entry()
 	if !e.spoken() {
 		e.Class = probe.Undetermined
@@ -446,7 +436,7 @@ func (s *Sight) severity(at time.Time, inside bool) Severity {
 	if s.Found.SMTP() {
 		e.Weak = weaknesses(s.Found, at)
 	}
-	return rank(e, inside)
+	return e
 }
 
 // entry is what was found, as a report has it.
@@ -469,10 +459,10 @@ func byLens(a, b Change) int {
 	return cmp.Or(cmp.Compare(a.lens(), b.lens()), cmp.Compare(b.Severity, a.Severity), a.Addr.Compare(b.Addr), cmp.Compare(a.Vantage, b.Vantage))
 }
 
-// WorstAtLeast reports whether something that is new, open again or worse reaches a severity.
+// WorstAtLeast reports whether something that is new, open again, worse or judged for the first time reaches a severity.
 func (c *Changes) WorstAtLeast(s Severity) bool {
 	return slices.ContainsFunc(c.List, func(d Change) bool {
-		return d.Severity >= s && (d.Kind == IsNew || d.Kind == IsReappeared || d.Worse)
+		return d.Severity >= s && (d.Kind == IsNew || d.Kind == IsReappeared || d.Worse || d.Kind == IsChanged && d.Before.Found == nil)
 	})
 }
 
@@ -577,7 +567,7 @@ func (r *Report) since(past map[netip.AddrPort]Sight, changes *Changes) {
 		}
 	}
 	for _, e := range r.Entries {
-		if k, ok := at[e.Finding.Addr]; ok && e.Finding.Vantage == r.Scan.Vantage && c.List[k].told() == c.List[k].After {
+		if k, ok := at[e.Finding.Addr]; ok && e.Finding.Vantage == r.Scan.Vantage && c.List[k].told() == c.List[k].After && !c.List[k].After.Listed {
 			c.List[k].Severity = e.Severity // one finding has one severity, and the report knows more of it
 		}
 	}

@@ -46,10 +46,12 @@ func seenOpen(at time.Time, edits ...func(*Sight)) *Sight {
 func then(s *Sight, state discover.State, at time.Time, edits ...func(*Sight)) *Sight {
 	n := *s
 	n.State, n.LastChecked, n.Scan, n.Sure, n.Silent = state, at, "scan-"+at.Format("01"), true, 0
-	if state == discover.Filtered || state == discover.Unreachable {
+	switch state {
+	case discover.Filtered, discover.Unreachable, discover.Prohibited:
 		n.Silent = s.Silent + 1
-	}
-	if state == discover.Open {
+	case discover.Closed:
+		n.Silent = s.Silent + 2
+	case discover.Open:
 		n.LastSeen = at
 	}
 	for _, edit := range edits {
@@ -111,7 +113,10 @@ func TestCompare(t *testing.T) {
 		{"open, and was silent in a look that does not count", unsure(&Sight{}, discover.Filtered, before, "the self-test failed"), seenOpen(now), "new: silent before, in a look that does not count: the self-test failed"},
 		{"open, and the look before failed", &Sight{Addr: open.Addr, State: discover.Failed, Why: "too many open files"}, seenOpen(now), "new: the look before failed: too many open files"},
 		{"open again after a reset", then(seenOpen(autumn), discover.Closed, before), then(seenOpen(autumn), discover.Open, now), "re-appeared: last seen 2026-09-22 02:00, closed (a reset) 2026-10-22 02:00"},
-		{"open again after one silence", then(seenOpen(autumn), discover.Filtered, before), then(seenOpen(autumn), discover.Open, now), "re-appeared: last seen 2026-09-22 02:00, silent 2026-10-22 02:00"},
+		{"open again after one silence", then(seenOpen(autumn), discover.Filtered, before), then(seenOpen(autumn), discover.Open, now), "nothing"},
+		{"open again after one prohibition", then(seenOpen(autumn), discover.Prohibited, before), then(seenOpen(autumn), discover.Open, now), "nothing"},
+		{"open again after two silences", then(then(seenOpen(autumn), discover.Filtered, autumn), discover.Filtered, before), then(seenOpen(autumn), discover.Open, now), "re-appeared: last seen 2026-09-22 02:00, silent 2026-10-22 02:00"},
+		{"another product after one silence", then(seenOpen(autumn), discover.Filtered, before), then(seenOpen(autumn), discover.Open, now, product("Exim", "4.99")), "changed: product Postfix, now Exim; version 3.4.13, now 4.99"},
 		{"open again, and relays now", then(seenOpen(autumn), discover.Closed, before), then(seenOpen(autumn), discover.Open, now, judged(probe.Ready, probe.Relay, "S1")), "re-appeared, worse: verdict refused, now ready; class closed, now relay; vectors +S1; last seen 2026-09-22 02:00, closed (a reset) 2026-10-22 02:00"},
 		{"open, and nobody looked in between", then(seenOpen(autumn), discover.NotAttempted, autumn), then(seenOpen(autumn), discover.Open, now), "nothing"},
 		{"open, and a look that does not count in between", unsure(open, discover.Filtered, now, "the self-test failed"), then(open, discover.Open, now), "nothing"},
@@ -132,7 +137,12 @@ func TestCompare(t *testing.T) {
 		{"refused, and could not be told", open, then(open, discover.Open, now, judged(probe.Unknown, probe.Undetermined)), "changed: verdict refused, could not be told this time; class closed, could not be told this time"},
 		{"a relay that was only listed", relay, then(relay, discover.Open, now, func(s *Sight) { s.Found, s.Judged = nil, Judgement{} }), "changed: verdict ready, could not be told this time; it was only listed this time, nothing was asked"},
 		{"a closed server that was only listed", open, then(open, discover.Open, now, func(s *Sight) { s.Found, s.Judged = nil, Judgement{} }), "nothing"},
-		{"listed, and now tested", seenOpen(before, func(s *Sight) { s.Found, s.Judged = nil, Judgement{} }), then(open, discover.Open, now, judged(probe.Ready, probe.Relay, "S1")), "worse: verdict ready, could not be told before; class relay, could not be told before; it was only listed before, nothing was asked"},
+		{"a relay that was only listed, and what was found is known", relay, then(relay, discover.Open, now, func(s *Sight) { s.Listed = true }), "nothing"},
+		{"only listed, and relays now", then(open, discover.Open, before, func(s *Sight) { s.Listed = true }), then(open, discover.Open, now, product("Exim", "4.99"), judged(probe.Ready, probe.Relay, "S1")), "worse after an upgrade: product Postfix, now Exim; version 3.4.13, now 4.99; verdict refused, now ready; class closed, now relay; vectors +S1"},
+		{"could not be told from a relay, and is one", seenOpen(before, judged(probe.Ready, probe.CatchAll, "S1")), then(open, discover.Open, now, judged(probe.Ready, probe.Relay, "S1")), "worse: class catch-all, now relay"},
+		{"takes everything, and relays now", seenOpen(before, judged(probe.Ready, probe.Sink, "S1")), then(open, discover.Open, now, judged(probe.Ready, probe.Relay, "S1")), "worse: class sink, now relay"},
+		{"was a relay, and cannot be told from one", relay, then(relay, discover.Open, now, judged(probe.Ready, probe.CatchAll, "S1")), "changed: class relay, now catch-all"},
+		{"listed, and now tested", seenOpen(before, func(s *Sight) { s.Found, s.Judged = nil, Judgement{} }), then(open, discover.Open, now, judged(probe.Ready, probe.Relay, "S1")), "changed: verdict ready, could not be told before; class relay, could not be told before; it was only listed before, nothing was asked"},
 		{"another certificate", open, then(open, discover.Open, now, found(func(f *probe.Finding) { f.TLS.SHA256 = "11ee" })), "changed: certificate CN=mx1.org.example until 2027-11-22 (SHA-256 00ff), now CN=mx1.org.example until 2027-11-22 (SHA-256 11ee)"},
 		{"another version of TLS", open, then(open, discover.Open, now, found(func(f *probe.Finding) { f.TLS.Version = "TLS 1.0" })), "changed: TLS starttls TLS 1.3, now starttls TLS 1.0"},
 		{"no TLS any more", open, then(open, discover.Open, now, found(func(f *probe.Finding) { f.TLS = nil })), "changed: TLS starttls TLS 1.3, now none"},
@@ -143,9 +153,17 @@ func TestCompare(t *testing.T) {
 		{"rules were read this time only", open, then(open, discover.Open, now, func(s *Sight) { s.Rules = []string{"fw1 20"} }), "nothing"},
 
 		{"open, then closed", open, then(open, discover.Closed, now), "gone: closed (a reset)"},
-		{"open, then prohibited", open, then(open, discover.Prohibited, now), "gone: prohibited (ICMP)"},
-		{"open, then silent twice", open, then(open, discover.Filtered, now, func(s *Sight) { s.Silent = 2 }), "gone: silent 2 times in a row"},
-		{"open, silent once, silent again", then(open, discover.Filtered, before), then(then(open, discover.Filtered, before), discover.Filtered, now), "gone: silent 2 times in a row"},
+		{"open, then prohibited", open, then(open, discover.Prohibited, now), "not re-checked: prohibited (ICMP) once: who sent that is not known, it may be a router on our own side"},
+		{"open, prohibited once, prohibited again", open, then(then(open, discover.Prohibited, before), discover.Prohibited, now), "gone: prohibited (ICMP), and not open in the look before that"},
+		{"open, silent once, then prohibited", open, then(then(open, discover.Filtered, before), discover.Prohibited, now), "gone: prohibited (ICMP), and not open in the look before that"},
+		{"open, closed, then silent", open, then(then(open, discover.Closed, before), discover.Filtered, now), "gone: silent, and not open in the look before that"},
+		{"gone after a reset, then silent", then(open, discover.Closed, before), then(then(open, discover.Closed, before), discover.Filtered, now), "nothing"},
+		{"gone after a reset, then prohibited", then(open, discover.Closed, before), then(then(open, discover.Closed, before), discover.Prohibited, now), "nothing"},
+		{"open, closed, then a look that does not count", seenOpen(autumn), unsure(then(seenOpen(autumn), discover.Closed, before), discover.Filtered, now, "interrupted"), "gone: not open 2026-10-22 02:00; the last look does not count: interrupted"},
+		{"open, silent twice, then not looked at", seenOpen(autumn), unsure(then(then(seenOpen(autumn), discover.Filtered, autumn), discover.Filtered, before), discover.NotAttempted, now, "excluded"), "gone: not open 2026-10-22 02:00; the last look does not count: excluded"},
+		{"open, silent once, then a look that does not count", seenOpen(autumn), unsure(then(seenOpen(autumn), discover.Filtered, before), discover.Filtered, now, "interrupted"), "not re-checked: silent, in a look that does not count: interrupted"},
+		{"open, then silent twice", open, then(open, discover.Filtered, now, func(s *Sight) { s.Silent = 2 }), "gone: silent, and not open in the look before that"},
+		{"open, silent once, silent again", then(open, discover.Filtered, before), then(then(open, discover.Filtered, before), discover.Filtered, now), "gone: silent, and not open in the look before that"},
 		{"open, silent once, then closed", then(open, discover.Filtered, before), then(open, discover.Closed, now), "gone: closed (a reset)"},
 		{"open, then silent", open, then(open, discover.Filtered, now), "not re-checked: silent once: a packet may have been lost, or the server was down for a minute"},
 		{"open, then unreachable", open, then(open, discover.Unreachable, now), "not re-checked: unreachable once: a packet may have been lost, or the server was down for a minute"},
@@ -249,13 +267,15 @@ func TestCompareLaws(t *testing.T) {
 				kind = c.Kind
 				told[kind]++
 			}
-			answered := a != nil && a.Sure && (a.State == discover.Closed || a.State == discover.Prohibited || (a.State == discover.Filtered || a.State == discover.Unreachable) && a.Silent >= 2)
+			answered := func(s *Sight) bool { // for sure, and not open since
+				return s != nil && s.State != discover.Open && (s.Silent >= 2 || s.Sure && s.State == discover.Closed)
+			}
 			switch {
-			case kind == IsGone && !answered:
+			case kind == IsGone && !answered(a):
 				fail("gone without a look that says so")
-			case wasOpen && answered && kind != IsGone:
+			case wasOpen && answered(a) && kind != IsGone:
 				fail("a look says that it is gone, and that is not told")
-			case wasOpen && !isOpen && !answered && kind != IsNotRechecked:
+			case wasOpen && !isOpen && !answered(a) && kind != IsNotRechecked:
 				fail("it was open, nobody can say whether it is, and that is not told")
 			case wasOpen && !isOpen && c.Reason == "":
 				fail("no reason")
@@ -265,10 +285,8 @@ func TestCompareLaws(t *testing.T) {
 				fail("it is not open")
 			case never && !isOpen && (a == nil || a.FirstSeen.IsZero()) && c != nil:
 				fail("it was never open")
-			case isOpen && !wasOpen && !never && b.Sure && b.State != discover.NotAttempted && b.State != discover.Failed && kind != IsReappeared:
-				fail("it was not open, and is again")
-			case kind == IsReappeared && !b.Sure && b.Silent < 2 && !b.LastChecked.After(b.LastSeen):
-				fail("no look that counts says that it was away")
+			case isOpen && !never && answered(b) != (kind == IsReappeared):
+				fail("open again is what looks that count said is not open, and nothing else")
 			case kind == IsGone && c.Worse, kind == IsNotRechecked && (c.Worse || len(c.Differences) > 0):
 				fail("nothing was found, so nothing is worse")
 			}
@@ -298,8 +316,13 @@ func TestACutScanMakesNothingGone(t *testing.T) {
 				if a == nil || a.State == discover.Open && name != "nothing stored" {
 					continue
 				}
-				if c := Compare(b, cut(*a), ""); c != nil && c.Kind == IsGone {
-					t.Fatalf("%s: gone\nbefore %+v\nafter %+v", name, b, cut(*a))
+				looked := *a
+				looked.Silent = 0 // nothing is added to what was counted before
+				if b != nil && b.State != discover.Open && !a.lastSeen().After(b.lastSeen()) {
+					looked.Silent = b.Silent
+				}
+				if c := Compare(b, cut(looked), ""); c != nil && c.Kind == IsGone {
+					t.Fatalf("%s: gone\nbefore %+v\nafter %+v", name, b, cut(looked))
 				}
 			}
 		}
@@ -341,7 +364,7 @@ func (w *world) scan(sure bool, reach float64, loss float64) {
 		default:
 			s.State = discover.Closed
 			if sure {
-				s.Silent = 0
+				s.Silent += 2
 			}
 		}
 		if sure {
@@ -656,5 +679,15 @@ func BenchmarkNewChanges(b *testing.B) {
 		if c := NewChanges(scanBefore(), &to, "internet", nil, pairs(list...)); len(c.List) != n/10 {
 			b.Fatal(len(c.List))
 		}
+	}
+}
+
+// What was only listed before is judged for the first time: that is no change for the worse, and is not passed over.
+func TestJudgedForTheFirstTime(t *testing.T) {
+	to := scan()
+	b := seenOpen(before, func(s *Sight) { s.Found, s.Judged = nil, Judgement{} })
+	c := NewChanges(scanBefore(), &to, "internet", nil, pairs([2]*Sight{b, then(seenOpen(before), discover.Open, now, judged(probe.Ready, probe.Relay, "S1"))}))
+	if c.List[0].Worse || !c.WorstAtLeast(High) {
+		t.Errorf("got %s, fails on high: %v", sentence(&c.List[0]), c.WorstAtLeast(High))
 	}
 }

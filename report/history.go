@@ -41,7 +41,7 @@ func (l *Look) what() string {
 		}
 		return s.State.String()
 	}
-	if s.Found == nil {
+	if s.Found == nil || s.Listed {
 		return "open, only listed"
 	}
 	kind := raw(protocol(s.Found))

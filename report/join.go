@@ -66,6 +66,27 @@ func join(findings []probe.Finding, deliveries []probe.Delivery) (arrivals []Arr
 	return arrivals, unmatched, bounces
 }
 
+// Awaited lists the canaries of a finding that may come home. Once a message went out, or may have gone out as no reply
+// to it came, all may: some servers deliver to recipients that they refused. QMTP and QMQP (I9) have no reply before it.
+func Awaited(f *probe.Finding) (out []string) {
+	gone := false
+	for i := range f.Attempts {
+		a := &f.Attempts[i]
+		gone = gone || a.End.Code != 0 || a.Data.Code == 354 && a.Failure != "" || a.Vector == "I9"
+		if a.Canary != "" {
+			out = append(out, a.Canary)
+		}
+	}
+	if !gone {
+		out = nil
+	}
+	for token := range f.Others {
+		out = append(out, token)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 func inOrder(deliveries []probe.Delivery) []probe.Delivery {
 	out := slices.Clone(deliveries)
 	slices.SortStableFunc(out, func(a, b probe.Delivery) int {

@@ -18,12 +18,13 @@ type Sight struct {
 	Scan        string         // that looked last
 	// Sure: the look counts as one (law 2): the scan's sweep was whole there, and its self-test gave no reason for doubt.
 	Sure bool
-	// Silent counts the sure looks in a row that nothing answered. One silence may be a lost packet, or a server that
-	// was down for a minute.
+	// Silent counts the sure looks in a row that did not find it open: one may have lost a packet, or met a server that
+	// was down for a minute. A reset counts as two.
 	Silent int
+	Listed bool           // the last look found it open and asked nothing: Found is of an earlier one
 	Why    string         // why the look does not count, or why there was none
 	Source string         // the source that it opened to, where it was not the vantage's own
-	Found  *probe.Finding // of the last look that found it open, without most of its attempts; nil: it was only listed
+	Found  *probe.Finding // the last one, without most of its attempts; nil: it was only listed
 	Judged Judgement      // of Found
 	Rules  []string       // the firewall lines that let it through, as the scan's exports had them
 }
@@ -66,7 +67,7 @@ type Change struct {
 	Before, After *Sight // nil: nothing was known
 	Differences   []Difference
 	Upgraded      bool   // the product or its version is not what it was
-	Worse         bool   // the verdict is greater than it was
+	Worse         bool   // the verdict is greater than it was, or graver
 	Reason        string // why it is gone, or was not re-checked; what was known of a new one; since when it was away
 	// Hint names an endpoint that may be the same server at another address.
 	Hint     string

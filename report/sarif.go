@@ -159,7 +159,7 @@ func WriteSARIF(w io.Writer, r *Report) error {
 		run.Taxonomies = []sarifComponent{{Name: vectorTaxonomy, Taxa: taxa}}
 	}
 	for _, e := range r.Entries {
-		run.Results = append(run.Results, sarifResultOf(e, r.Changes != nil))
+		run.Results = append(run.Results, sarifResultOf(e, r.Changes != nil && e.Finding.Vantage == r.Changes.Vantage))
 	}
 	return writeObject(w, sarifLog{"2.1.0", "https://json.schemastore.org/sarif-2.1.0.json", []sarifRun{run}})
 }
@@ -183,12 +183,19 @@ func (r *Report) sarifTaxa() []sarifRule {
 	return out
 }
 
-// baseline is how a result stands to the scan before (SARIF 2.1.0, 3.27.24).
+// baseline is how a result stands to the scan before (SARIF 2.1.0, 3.27.24): one of another rule is another result.
 func (e *Entry) baseline() string {
+	c := e.Change
 	switch {
-	case e.Change == nil:
+	case c == nil:
 		return "unchanged"
-	case e.Change.Kind == IsNew || e.Change.Kind == IsReappeared:
+	case c.Kind == IsNew || c.Kind == IsReappeared:
+		return "new"
+	case c.Before == nil || c.Before.Found == nil || c.After.Found == nil || c.After.Listed:
+		return "updated"
+	}
+	// Both as an inventory has them, so that what a report knows beside that makes no difference.
+	if checkIndex(c.Before.weighed(c.After.LastSeen)) != checkIndex(c.After.weighed(c.After.LastSeen)) {
 		return "new"
 	}
 	return "updated"

@@ -19,6 +19,7 @@ import (
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"relaysweep/discover"
 	"relaysweep/probe"
 )
 
@@ -237,5 +238,51 @@ func TestSARIFMessagesAreText(t *testing.T) {
 	text := *readSARIF(t, New(Input{Findings: []probe.Finding{f}})).Results[0].Message.Text
 	if want := `\[here\](http://evil.example) {{0}}`; !strings.Contains(text, want) {
 		t.Errorf("%q is not in %q", want, text)
+	}
+}
+
+// The baseline is that of the vantage, and a result of another rule is a new one.
+func TestBaselineOfAResult(t *testing.T) {
+	refused := seenOpen(before)
+	listed := func(s *Sight) { s.Listed = true }
+	relay := judged(probe.Ready, probe.Relay, "S1")
+	for _, test := range []struct {
+		name          string
+		before, after *Sight
+		want          string
+	}{
+		{"as it was", refused, then(refused, discover.Open, now), "unchanged"},
+		{"another version", refused, then(refused, discover.Open, now, found(func(f *probe.Finding) { f.Service.Version = "3.11" })), "updated"},
+		{"relays now", refused, then(refused, discover.Open, now, relay), "new"},
+		{"refuses now", seenOpen(before, relay), then(refused, discover.Open, now), "new"},
+		{"open for the first time", nil, seenOpen(now), "new"},
+		{"another line lets it in, and it was only listed", seenOpen(before, func(s *Sight) { s.Rules = []string{"fw1 1"} }), then(refused, discover.Open, now, listed, func(s *Sight) { s.Rules = []string{"fw1 2"} }), "updated"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			to := scan()
+			c := NewChanges(scanBefore(), &to, "internet", nil, pairs([2]*Sight{test.before, test.after}))
+			mine := finding(endpoint25, "Postfix", "Postfix", "3.4.13", "mx", attempt("S1", "", ok, denied))
+			other := finding("198.51.100.77:25", "", "", "", "mx", attempt("S1", "", ok, denied))
+			other.Vantage = "dmz"
+			var b strings.Builder
+			if err := WriteSARIF(&b, New(Input{Scan: to, Findings: []probe.Finding{mine, other}, Changes: c})); err != nil {
+				t.Fatal(err)
+			}
+			var log struct {
+				Runs []struct{ Results []sarifResult }
+			}
+			if err := json.Unmarshal([]byte(b.String()), &log); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range log.Runs[0].Results {
+				want := test.want
+				if r.Properties.Vantage == "dmz" {
+					want = "" // nobody compared it
+				}
+				if r.Baseline != want {
+					t.Errorf("%s: got %q, want %q", r.Fingerprints["relaysweep/v1"], r.Baseline, want)
+				}
+			}
+		})
 	}
 }

@@ -66,7 +66,7 @@ var schemaWords = map[string]string{
 	"sight.rules":                "firewall lines that let it through",
 	"sight.source":               "the source that it opened to, if not the vantage's own",
 	"sight.sure":                 "the look counts: the sweep was whole there, and the self-test passed",
-	"sight.silent":               "looks in a row that count and that nothing answered",
+	"sight.silent":               "looks in a row that count and did not find it open; a reset counts as two",
 	"sight.why":                  "why the look does not count",
 	"sight.first_seen":           "open for the first time",
 	"sight.last_seen":            "open for the last time",
