@@ -2,17 +2,17 @@ package inventory
 
 import (
 	"context"
-	"encoding/json"
 	"net/netip"
 	"time"
 
+	"relaysweep/discover"
 	"relaysweep/report"
 )
 
 // Fresh is what a vantage looked at since a time.
 type Fresh struct {
-	blocks map[uint16][]netip.Prefix // of which every target was looked at, by port
-	known  map[netip.AddrPort]bool   // single endpoints
+	blocks map[uint16][]netip.Prefix // of which every address was looked at, by port
+	single map[netip.AddrPort]bool   // endpoints that a look is known of, and whether it is one that will do
 }
 
 // Holds reports whether an endpoint was looked at. Nothing was where f is nil.
@@ -20,8 +20,8 @@ func (f *Fresh) Holds(a netip.AddrPort) bool {
 	if f == nil {
 		return false
 	}
-	if f.known[a] {
-		return true
+	if held, ok := f.single[a]; ok {
+		return held
 	}
 	for _, p := range f.blocks[a.Port()] {
 		if p.Contains(a.Addr()) {
@@ -31,29 +31,22 @@ func (f *Fresh) Holds(a netip.AddrPort) bool {
 	return false
 }
 
-// Fresh tells what a vantage looked at since a time, in other scans than one: the prefixes and ports of whose targets all
-// were looked at, and the single endpoints whose look was a sure one.
+// Fresh tells what a vantage looked at since a time, in other scans than one: the prefixes and ports of which every address
+// was looked at, and the single endpoints whose look was a sure one. An opening was looked at when it was spoken to.
 func (s *Store) Fresh(ctx context.Context, site, vantage string, since time.Time, but string) (*Fresh, error) {
-	f := &Fresh{blocks: make(map[uint16][]netip.Prefix), known: make(map[netip.AddrPort]bool)}
+	f := &Fresh{blocks: make(map[uint16][]netip.Prefix), single: make(map[netip.AddrPort]bool)}
 	// Scans that listed openings alone looked at no service.
-	rows, err := s.db.QueryContext(ctx, `SELECT c.prefix, c.port, c.not_attempted, c.reasons FROM coverage c JOIN scan s ON s.id = c.scan JOIN vantage v ON v.id = s.vantage
-		WHERE v.site = $1 AND v.name = $2 AND s.started >= $3 AND s.name <> $4 AND s.kind = $5 AND c.failed = 0`, site, vantage, since.UnixMilli(), but, KindScan)
+	rows, err := s.db.QueryContext(ctx, `SELECT c.prefix, c.port FROM coverage c JOIN scan s ON s.id = c.scan JOIN vantage v ON v.id = s.vantage
+		WHERE v.site = $1 AND v.name = $2 AND s.started >= $3 AND s.name <> $4 AND s.kind = $5 AND c.failed = 0 AND c.not_attempted = 0`, site, vantage, since.UnixMilli(), but, KindScan)
 	if err != nil {
 		return nil, s.explain(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var prefix, text string
-		var port, not int64
-		if err := rows.Scan(&prefix, &port, &not, &text); err != nil {
+		var prefix string
+		var port int64
+		if err := rows.Scan(&prefix, &port); err != nil {
 			return nil, s.explain(err)
-		}
-		var reasons map[string]int64
-		if err := json.Unmarshal([]byte(text), &reasons); err != nil {
-			return nil, s.explain(err)
-		}
-		if not > reasons["excluded"] { // what is excluded is no target
-			continue
 		}
 		p, err := netip.ParsePrefix(prefix)
 		if err != nil {
@@ -64,23 +57,36 @@ func (s *Store) Fresh(ctx context.Context, site, vantage string, since time.Time
 	if err := rows.Err(); err != nil {
 		return nil, s.explain(err)
 	}
-	single, err := s.db.QueryContext(ctx, `SELECT DISTINCT e.address, e.port FROM sighting g JOIN scan s ON s.id = g.scan JOIN vantage v ON v.id = g.vantage JOIN endpoint e ON e.id = g.endpoint
-		WHERE v.site = $1 AND v.name = $2 AND g.checked >= $3 AND g.sure = 1 AND s.name <> $4 AND s.kind <> $5`, site, vantage, since.UnixMilli(), but, KindDiscover)
+	single, err := s.db.QueryContext(ctx, `SELECT e.address, e.port, g.state, g.sure, CASE WHEN g.same IS NULL THEN 0 ELSE 1 END, s.kind
+		FROM sighting g JOIN scan s ON s.id = g.scan JOIN vantage v ON v.id = g.vantage JOIN endpoint e ON e.id = g.endpoint
+		WHERE v.site = $1 AND v.name = $2 AND g.at >= $3 AND s.name <> $4 ORDER BY g.at, g.scan`, site, vantage, since.UnixMilli(), but)
 	if err != nil {
 		return nil, s.explain(err)
 	}
 	defer single.Close()
+	spoken := make(map[netip.AddrPort]bool)
 	for single.Next() {
-		var address string
-		var port int64
-		if err := single.Scan(&address, &port); err != nil {
+		var address, state, kind string
+		var port, sure, found int64
+		if err := single.Scan(&address, &port, &state, &sure, &found, &kind); err != nil {
 			return nil, s.explain(err)
 		}
 		a, err := endpointOf(address, port)
 		if err != nil {
 			return nil, s.explain(err)
 		}
-		f.known[a] = true
+		_, seen := f.single[a]
+		switch open := state == discover.Open.String(); {
+		case open && found == 1:
+			f.single[a], spoken[a] = true, true
+		case open: // listed
+			f.single[a] = spoken[a]
+		case kind == KindDiscover:
+		case sure == 1:
+			f.single[a] = true
+		case !seen:
+			f.single[a] = false
+		}
 	}
 	return f, s.explain(single.Err())
 }

@@ -1,11 +1,11 @@
 package inventory
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"testing"
@@ -94,11 +94,14 @@ func (m *model) sight(l *modelLook) string {
 		switch {
 		case o.replaced:
 		case o.state == discover.Open:
-			silent, what = 0, o.what
-		case o.sure && (o.state == discover.Filtered || o.state == discover.Unreachable):
-			silent++
-		case o.sure:
 			silent = 0
+			if o.what != "" { // else it was only listed
+				what = o.what
+			}
+		case o.sure && o.state == discover.Closed:
+			silent += 2
+		case o.sure:
+			silent++
 		}
 	}
 	return fmt.Sprintf("%s by scan %d sure=%v silent=%d first=%d last=%d checked=%d %s", l.state, l.scan.n, l.sure, silent, first, last, checked, what)
@@ -159,7 +162,7 @@ func (m *model) resume(s *modelScan) {
 func (m *model) add(s *modelScan) {
 	e := m.endpoint()
 	for _, l := range m.looks {
-		if l.scan == s && l.endpoint == e && l.state == discover.Open {
+		if l.scan == s && l.endpoint == e && l.what != "" {
 			return
 		}
 	}
@@ -170,6 +173,15 @@ func (m *model) add(s *modelScan) {
 		m.t.Fatal(err)
 	}
 	m.store1(&modelLook{scan: s, endpoint: e, at: when, state: discover.Open, sure: true, what: fmt.Sprint(f.Service.Version, " ", f.Verdict())})
+	m.takeBack(s, e, when)
+}
+
+// takeBack drops the looks of other scans that did not find an endpoint open, and that may have been before or after one
+// that did.
+func (m *model) takeBack(s *modelScan, e netip.AddrPort, at int) {
+	m.looks = slices.DeleteFunc(m.looks, func(l *modelLook) bool {
+		return l.endpoint == e && l.scan != s && l.scan.site == s.site && l.scan.vantage == s.vantage && l.state != discover.Open && !l.replaced && l.scan.started <= at && at <= l.at
+	})
 }
 
 func (m *model) end(s *modelScan) {
@@ -178,6 +190,7 @@ func (m *model) end(s *modelScan) {
 		{discover.Closed, true, ""},
 		{discover.Filtered, true, ""},
 		{discover.Unreachable, true, ""},
+		{discover.Prohibited, true, ""},
 		{discover.Filtered, false, "self-test"},
 		{discover.NotAttempted, false, "interrupted"},
 	}
@@ -192,7 +205,7 @@ func (m *model) end(s *modelScan) {
 		}
 		if ever && !open && m.random.IntN(5) > 0 {
 			shown[e] = states[m.random.IntN(len(states))]
-		} else if !slices.ContainsFunc(m.looks, func(l *modelLook) bool { return l.scan == s && l.endpoint == e && l.state == discover.Open }) && m.random.IntN(10) == 0 {
+		} else if !slices.ContainsFunc(m.looks, func(l *modelLook) bool { return l.scan == s && l.endpoint == e && l.state == discover.Open }) && m.random.IntN(5) == 0 {
 			end.Listed = append(end.Listed, Listed{Addr: e})
 		}
 	}
@@ -207,6 +220,7 @@ func (m *model) end(s *modelScan) {
 	}
 	for _, l := range end.Listed {
 		m.store1(&modelLook{scan: s, endpoint: l.Addr, at: m.now, state: discover.Open, sure: true})
+		m.takeBack(s, l.Addr, m.now)
 	}
 }
 
@@ -234,10 +248,30 @@ func (m *model) check() {
 			continue
 		}
 		m.checkRead(s, info[s])
+		var before *modelScan
 		for _, o := range m.scans {
-			if _, ok := info[o]; ok && o.ended >= s.ended && o.writer == nil && o != s && o.site == s.site && o.vantage == s.vantage {
-				m.checkBetween(s, o, info[s], info[o])
+			if _, ok := info[o]; !ok || o == s || o.site != s.site || o.vantage != s.vantage || o.ended == 0 {
+				continue
 			}
+			if (before == nil || before.n < o.n) && o.n < s.n && o.ended <= s.ended {
+				before = o
+			}
+			switch {
+			case o.writer != nil:
+			case o.ended >= s.ended:
+				m.checkBetween(s, o, info[s], info[o])
+			default:
+				if _, err := m.store.Changes(t.Context(), info[s], info[o]); !errors.Is(err, errBackwards) {
+					t.Errorf("from %d to %d, which ended earlier: got %v", s.n, o.n, err)
+				}
+			}
+		}
+		want := ""
+		if before != nil {
+			want = strconv.Itoa(before.n)
+		}
+		if got, err := m.store.Before(t.Context(), info[s]); got.ID != want || err != nil && !errors.Is(err, ErrNoScan) {
+			t.Errorf("before %d: got scan %q, %v, want %q", s.n, got.ID, err, want)
 		}
 	}
 	for n := range modelEndpoints {
@@ -262,10 +296,13 @@ func (m *model) checkRead(s *modelScan, i Info) {
 		past.Found, past.Judged = &r.Input.Findings[k], r.Input.Judged[k]
 		for _, l := range m.looks {
 			if l.scan == s && l.endpoint == a && !l.replaced {
-				if l.what == "" { // only listed
+				got, want := m.told(&past), m.sight(l)
+				if l.what == "" { // only listed: what was found by another scan is none of this one
 					past.Found = nil
+					got = m.told(&past)
+					want = want[:len(got)]
 				}
-				if got, want := m.told(&past), m.sight(l); got != want || l.state != discover.Open {
+				if got != want || l.state != discover.Open || past.Listed != (l.what == "") {
 					m.t.Errorf("scan %d, %s:\n got %s\nwant %s", s.n, a, got, want)
 				}
 			}
@@ -278,12 +315,10 @@ func (m *model) checkRead(s *modelScan, i Info) {
 	}
 }
 
-// lastFound is what a line tells of a finding.
-var lastFound = regexp.MustCompile(`(checked=\d+ ).*?( -> |$)`)
-
 func (m *model) checkBetween(a, b *modelScan, from, to Info) {
 	m.t.Helper()
 	before, after := m.knownAt(a, a.ended), m.knownAt(b, b.ended)
+	whole := m.wholeSights(a.site)
 	want := make(map[netip.AddrPort]string)
 	for n := range modelEndpoints {
 		e := endpointAt(n)
@@ -294,14 +329,9 @@ func (m *model) checkBetween(a, b *modelScan, from, to Info) {
 		if x == nil && y == nil {
 			continue
 		}
-		alike := x != nil && y != nil && x.state == discover.Open && y.state == discover.Open && x.what == y.what && x.what != ""
 		line := func(l *modelLook) string {
-			switch {
-			case l == nil:
+			if l == nil {
 				return "nothing"
-			case alike:
-				s := m.sight(l)
-				return s[:len(s)-len(l.what)]
 			}
 			return m.sight(l)
 		}
@@ -316,9 +346,13 @@ func (m *model) checkBetween(a, b *modelScan, from, to Info) {
 			return m.told(s)
 		}
 		e := cmpOr(x, y).Addr
-		if x != nil && y != nil && x.State == y.State && x.State != discover.Open && x.Sure && y.Sure && min(x.Silent, 2) == min(y.Silent, 2) {
-			// Nothing became of it, so what was found when it was open is not read.
-			want[e] = lastFound.ReplaceAllString(want[e], "$1$2")
+		if x != nil && y != nil && x.Found == nil && y.Found == nil {
+			// What was found need not be read where there is nothing to tell.
+			p, q := whole[e.String()+" "+x.Scan], whole[e.String()+" "+y.Scan]
+			if c := report.Compare(&p, &q, ""); c != nil && (p.Found != nil || q.Found != nil) {
+				m.t.Errorf("between %d and %d, %s: what was found was not read, and is told of: %s %s", a.n, b.n, e, c.Kind, c.Reason)
+			}
+			x, y = &p, &q
 		}
 		if got := line(x) + " -> " + line(y); got != want[e] {
 			m.t.Errorf("between %d and %d, %s:\n got %s\nwant %s", a.n, b.n, e, got, want[e])
@@ -328,6 +362,23 @@ func (m *model) checkBetween(a, b *modelScan, from, to Info) {
 	if err != nil || len(want) > 0 {
 		m.t.Errorf("between %d and %d: not told of: %v, %v", a.n, b.n, want, err)
 	}
+}
+
+// wholeSights are the looks at all endpoints of a site with what was found, by endpoint and scan. checkHistory checks them.
+func (m *model) wholeSights(site string) map[string]report.Sight {
+	m.t.Helper()
+	out := make(map[string]report.Sight)
+	for n := range modelEndpoints {
+		e := endpointAt(n)
+		looks, err := m.store.History(m.t.Context(), site, e)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		for i := range looks {
+			out[e.String()+" "+looks[i].Scan.ID] = looks[i].Sight
+		}
+	}
+	return out
 }
 
 func cmpOr(a, b *report.Sight) *report.Sight {

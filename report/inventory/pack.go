@@ -82,7 +82,8 @@ type digest struct {
 	Judged  report.Judgement
 }
 
-// sameness is a hash of what a change would be told of: two findings that share it are the same to a person.
+// sameness is a hash of what a change would be told of, behind the version of the judgement: two findings that share it
+// are the same to a person.
 func sameness(d *digest) ([]byte, error) {
 	f, j := &d.Finding, &d.Judged
 	var tls probe.TLS
@@ -91,5 +92,8 @@ func sameness(d *digest) ([]byte, error) {
 	}
 	b, err := json.Marshal([]any{f.Protocol, f.Greeting, f.Extensions, tls, f.Service, f.Behind, f.Source, f.Injected, f.EndsData, f.Crowd, j.Verdict, j.Class, j.Vectors})
 	sum := sha256.Sum256(b)
-	return sum[:16], err
+	return append([]byte{report.JudgementVersion}, sum[:16]...), err
 }
+
+// presentSameness reports whether a sameness is of the present judgement. One of another may hide what is judged anew.
+func presentSameness(s string) bool { return len(s) == 17 && s[0] == report.JudgementVersion }

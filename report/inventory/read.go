@@ -95,10 +95,11 @@ func (s *Store) Find(ctx context.Context, id string) (Info, error) {
 	return list[0], nil
 }
 
-// Before finds the scan that the same vantage began before, probes of named endpoints aside. None: ErrNoScan.
+// Before finds the scan that the same vantage began before, and that had ended when this one did, probes of named
+// endpoints aside: what a longer one saw after that is newer. None: ErrNoScan.
 func (s *Store) Before(ctx context.Context, i Info) (Info, error) {
 	list, err := s.infos(ctx, `WHERE s.vantage = $1 AND s.kind <> $2 AND s.id <> $3 AND (s.started < $4 OR s.started = $4 AND s.id < $3)
-		AND EXISTS (SELECT 1 FROM scan_end e WHERE e.scan = s.id) ORDER BY s.started DESC, s.id DESC LIMIT 1`, i.vantage, KindProbe, i.id, i.Started.UnixMilli())
+		AND (SELECT max(e.ended) FROM scan_end e WHERE e.scan = s.id) <= $5 ORDER BY s.started DESC, s.id DESC LIMIT 1`, i.vantage, KindProbe, i.id, i.Started.UnixMilli(), i.until().UnixMilli())
 	if err != nil {
 		return Info{}, err
 	}
@@ -146,7 +147,16 @@ func (s *Store) Deliveries(ctx context.Context, i Info) ([]probe.Delivery, error
 
 // deliveries are the canaries of a scan that came home, up to now.
 func (s *Store) deliveries(ctx context.Context, scan int64) ([]probe.Delivery, error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT d.body FROM delivery d JOIN canary c ON c.token = d.token WHERE c.scan = $1 ORDER BY d.at, d.id", scan)
+	return s.deliveriesWhere(ctx, "c.scan = $1", scan)
+}
+
+// deliveriesOf are the canaries of one finding that came home, up to now.
+func (s *Store) deliveriesOf(ctx context.Context, h home) ([]probe.Delivery, error) {
+	return s.deliveriesWhere(ctx, "c.scan = $1 AND c.endpoint = $2", h.scan, h.endpoint)
+}
+
+func (s *Store) deliveriesWhere(ctx context.Context, where string, args ...any) ([]probe.Delivery, error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT d.body FROM canary c JOIN delivery d ON d.token = c.token WHERE "+where+" ORDER BY d.at, d.id", args...)
 	if err != nil {
 		return nil, err
 	}
@@ -200,11 +210,30 @@ func (s *Store) homes(ctx context.Context) (map[home]bool, error) {
 	return out, rows.Err()
 }
 
+var errPruned = errors.New("its evidence was pruned")
+
+// judged is what a finding proves by now: with what came home of it, and as the present judgement has it. Where its
+// evidence was pruned it stays as it was.
+func (s *Store) judged(ctx context.Context, pack *packer, h home, was report.Judgement) (report.Judgement, error) {
+	whole, err := s.evidence(ctx, pack, h)
+	if errors.Is(err, errPruned) {
+		return was, nil
+	}
+	if err != nil {
+		return was, err
+	}
+	deliveries, err := s.deliveriesOf(ctx, h)
+	if err != nil {
+		return was, err
+	}
+	return report.Judge(report.Joined(whole, deliveries)), nil
+}
+
 func (s *Store) evidence(ctx context.Context, pack *packer, h home) (f probe.Finding, err error) {
 	var body []byte
 	err = s.db.QueryRowContext(ctx, "SELECT body FROM evidence WHERE scan = $1 AND endpoint = $2", h.scan, h.endpoint).Scan(&body)
 	if errors.Is(err, sql.ErrNoRows) {
-		return f, errors.New("its evidence was pruned")
+		return f, errPruned
 	}
 	if err == nil {
 		err = pack.unpackFinding(body, &f)
@@ -355,6 +384,9 @@ func (r *Reader) findings(ctx context.Context) error {
 			row.digest = nil // it is judged anew
 			whole = append(whole, len(seen))
 		}
+		if row.Listed {
+			row.digest = nil // it is that of another scan
+		}
 		in.Past[row.Addr] = row.Sight
 		digests, ids = append(digests, row.digest), append(ids, home{r.info.id, row.endpoint})
 		row.digest = nil
@@ -424,12 +456,12 @@ type sightRow struct {
 	digest                 []byte
 }
 
-// sightQuery reads looks, each with the finding of the last one that found it open.
+// sightQuery reads looks, each with the last finding, and the lines that let through the last look that found it open.
 const sightQuery = `SELECT e.id, e.address, e.port, s.scan, s.opened, n.name, s.at, s.state, s.sure, s.silent, s.why, s.source, s.first_seen, s.last_seen, s.checked,
 	coalesce(f.judged, 0), f.digest, coalesce(p.lines, '')
 	FROM endpoint e JOIN sighting s ON s.endpoint = e.id JOIN scan n ON n.id = s.scan
 	LEFT JOIN finding f ON f.scan = s.opened AND f.endpoint = s.endpoint
-	LEFT JOIN passage p ON p.scan = s.opened AND p.endpoint = s.endpoint `
+	LEFT JOIN passage p ON p.scan = CASE s.state WHEN 'open' THEN s.scan ELSE s.opened END AND p.endpoint = s.endpoint `
 
 func (*packer) sight(rows *sql.Rows) (r sightRow, err error) {
 	var address, state, lines string
@@ -449,6 +481,7 @@ func (*packer) sight(rows *sql.Rows) (r sightRow, err error) {
 		}
 	}
 	r.at, r.Sure, r.Silent = moment(at), sure != 0, int(silent)
+	r.Listed = r.State == discover.Open && (r.opened != r.scan || r.digest == nil)
 	r.FirstSeen, r.LastSeen, r.LastChecked = moment(first), moment(last), moment(checked)
 	return r, nil
 }
@@ -473,7 +506,7 @@ func (m *mark) sight() *report.Sight {
 // knownAt is the last look of a vantage at each endpoint up to a time, in the order of the endpoints' ids.
 func (s *Store) knownAt(ctx context.Context, vantage int64, site string, at time.Time) ([]mark, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT e.id, e.address, e.port, s.scan, n.name, s.state, s.sure, s.silent, s.first_seen, s.last_seen, s.checked, s.same, coalesce(p.lines, '')
-		FROM endpoint e JOIN sighting s ON s.endpoint = e.id AND s.vantage = $1 JOIN scan n ON n.id = s.scan LEFT JOIN passage p ON p.scan = s.opened AND p.endpoint = s.endpoint
+		FROM endpoint e JOIN sighting s ON s.endpoint = e.id AND s.vantage = $1 JOIN scan n ON n.id = s.scan LEFT JOIN passage p ON p.scan = CASE s.state WHEN 'open' THEN s.scan ELSE s.opened END AND p.endpoint = s.endpoint
 		WHERE e.site = $2 AND s.at = (SELECT max(m.at) FROM sighting m WHERE m.endpoint = e.id AND m.vantage = $1 AND m.at <= $3)`, vantage, site, at.UnixMilli())
 	if err != nil {
 		return nil, err
@@ -513,11 +546,17 @@ func (s *Store) Between(ctx context.Context, from, to Info, failed *error) iter.
 	}
 }
 
-var errOtherVantage = errors.New("the two scans looked from different places: what one vantage sees is no change of what another saw")
+var (
+	errOtherVantage = errors.New("the two scans looked from different places: what one vantage sees is no change of what another saw")
+	errBackwards    = errors.New("the first of the two scans ended after the second: what was known at its end is the newer")
+)
 
 func (s *Store) between(ctx context.Context, from, to Info, yield func(before, after *report.Sight) bool) error {
 	if from.vantage != to.vantage {
 		return errOtherVantage
+	}
+	if from.until().After(to.until()) {
+		return errBackwards
 	}
 	pack, err := newPacker()
 	if err != nil {
@@ -573,13 +612,18 @@ func (s *Store) between(ctx context.Context, from, to Info, yield func(before, a
 // alike reports whether two looks show the same to a person, so that there is nothing to tell of them.
 func alike(before, after *mark, homes map[home]bool) bool {
 	switch {
-	case before == nil || after == nil || before.state != after.state:
+	case before == nil || after == nil:
 		return false
-	case before.state == discover.Open:
-		return before.same != "" && before.same == after.same && before.lines == after.lines && !homes[home{before.scan, before.endpoint}] && !homes[home{after.scan, after.endpoint}]
+	case before.state != discover.Open && after.state != discover.Open:
+		return before.last == after.last && before.away() && after.away()
+	case before.state != after.state:
+		return false
 	}
-	return before.sure && after.sure && min(before.silent, 2) == min(after.silent, 2)
+	return presentSameness(before.same) && before.same == after.same && before.lines == after.lines && !homes[home{before.scan, before.endpoint}] && !homes[home{after.scan, after.endpoint}]
 }
+
+// away reports whether it is known not to be open.
+func (m *mark) away() bool { return m.sight().Away() }
 
 // pair reads what two looks showed. Of two that are alike what was found is not read.
 func (s *Store) pair(ctx context.Context, look *sql.Stmt, pack *packer, homes map[home]bool, before, after *mark) (x, y *report.Sight, err error) {
@@ -593,42 +637,49 @@ func (s *Store) pair(ctx context.Context, look *sql.Stmt, pack *packer, homes ma
 		if m.mark == nil {
 			continue
 		}
-		if *m.out, err = s.sight(ctx, look, pack, homes, home{m.mark.scan, m.mark.endpoint}); err != nil {
+		if *m.out, err = s.sight(ctx, look, pack, homes, m.mark); err != nil {
 			return nil, nil, err
 		}
 	}
 	return x, y, nil
 }
 
-// sight reads one look, with what was found when the endpoint was open for the last time.
-func (s *Store) sight(ctx context.Context, look *sql.Stmt, pack *packer, homes map[home]bool, at home) (*report.Sight, error) {
-	rows, err := look.QueryContext(ctx, at.scan, at.endpoint)
-	if err != nil {
+// sight reads one look, with what was found last.
+func (s *Store) sight(ctx context.Context, look *sql.Stmt, pack *packer, homes map[home]bool, m *mark) (*report.Sight, error) {
+	r, ok, err := oneSight(ctx, look, pack, m)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	defer rows.Close()
-	if !rows.Next() {
-		return nil, cmp.Or(rows.Err(), errMeanwhile)
-	}
-	r, err := pack.sight(rows)
-	if err != nil || r.digest == nil {
-		return &r.Sight, err
+	case !ok:
+		return nil, errMeanwhile
+	case r.digest == nil:
+		return &r.Sight, nil
 	}
 	var d digest
 	if err := pack.unpackFinding(r.digest, &d); err != nil {
 		return nil, err
 	}
 	if h := (home{r.opened, r.endpoint}); homes[h] || r.judged != report.JudgementVersion {
-		if whole, err := s.evidence(ctx, pack, h); err == nil {
-			deliveries, err := s.deliveries(ctx, r.opened)
-			if err != nil {
-				return nil, err
-			}
-			d.Judged = report.Judge(report.Joined(whole, deliveries))
+		if d.Judged, err = s.judged(ctx, pack, h, d.Judged); err != nil {
+			return nil, err
 		}
 	}
 	r.Found, r.Judged = &d.Finding, d.Judged
 	return &r.Sight, nil
+}
+
+// oneSight reads the row of a look, and gives the connection back before more is asked for.
+func oneSight(ctx context.Context, look *sql.Stmt, pack *packer, m *mark) (r sightRow, ok bool, err error) {
+	rows, err := look.QueryContext(ctx, m.scan, m.endpoint)
+	if err != nil {
+		return r, false, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return r, false, rows.Err()
+	}
+	r, err = pack.sight(rows)
+	return r, true, err
 }
 
 // History is every look at an endpoint, or with port 0 at all ports of an address, the first one first.
@@ -670,12 +721,8 @@ func (s *Store) History(ctx context.Context, site string, a netip.AddrPort) ([]L
 			if err := pack.unpackFinding(row.digest, &d); err != nil {
 				return nil, s.explain(err)
 			}
-			if whole, err := s.evidence(ctx, pack, h); err == nil {
-				deliveries, err := s.deliveries(ctx, row.opened)
-				if err != nil {
-					return nil, s.explain(err)
-				}
-				d.Judged = report.Judge(report.Joined(whole, deliveries))
+			if d.Judged, err = s.judged(ctx, pack, h, d.Judged); err != nil {
+				return nil, s.explain(err)
 			}
 			row.Found, row.Judged = &d.Finding, d.Judged
 		}

@@ -194,27 +194,13 @@ func (w *Scan) Add(f *probe.Finding) error {
 		if err := tx.exec("INSERT INTO evidence (scan, endpoint, body) VALUES ($1, $2, $3) ON CONFLICT (scan, endpoint) DO UPDATE SET body = excluded.body", w.id, endpoint, whole); err != nil {
 			return err
 		}
-		for _, token := range sent(f) {
+		for _, token := range report.Awaited(f) {
 			if err := tx.exec("INSERT INTO canary (token, scan, endpoint) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", token, w.id, endpoint); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-}
-
-// sent lists the canaries of a finding that may come home.
-func sent(f *probe.Finding) (out []string) {
-	for i := range f.Attempts {
-		if a := &f.Attempts[i]; a.Canary != "" && a.End.Code != 0 && !slices.Contains(out, a.Canary) {
-			out = append(out, a.Canary)
-		}
-	}
-	for token := range f.Others {
-		out = append(out, token)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 // text makes what PostgreSQL stores as text of what a stranger said: the columns are for searching, the digest has it
@@ -251,10 +237,14 @@ type look struct {
 	same   []byte // of a finding: see sameness
 }
 
+// listed reports whether it was found open, and nothing was asked.
+func (l *look) listed() bool { return l.state == discover.Open && l.same == nil }
+
 // life is what a vantage knows of an endpoint by its looks so far.
 type life struct {
 	first, last, checked, silent int64
-	opened                       int64 // the scan that found it open for the last time
+	// opened is the scan whose finding of it is the last one; where there is none, the first that listed it.
+	opened int64
 }
 
 // next is what is known after one more look.
@@ -264,11 +254,14 @@ func (l life) next(scan int64, look look, at int64) life {
 		if l.first == 0 {
 			l.first = at
 		}
-		l.last, l.checked, l.silent, l.opened = at, at, 0, scan
+		l.last, l.checked, l.silent = at, at, 0
+		if l.opened == 0 || !look.listed() {
+			l.opened = scan
+		}
 	case look.sure:
 		l.checked = at
-		if l.silent++; look.state != discover.Filtered && look.state != discover.Unreachable {
-			l.silent = 0
+		if l.silent++; look.state == discover.Closed {
+			l.silent++
 		}
 	}
 	return l
@@ -288,7 +281,7 @@ func (w *Scan) sight(tx *writing, endpoint int64, l look, at time.Time) error {
 		return w.look(tx, endpoint, l, ms, life{}.next(w.id, l, ms))
 	case err != nil:
 		return err
-	case !ours && (newest.at < ms || newest.at == ms && newest.scan < w.id):
+	case !ours && (newest.at < ms || newest.at == ms && newest.scan < w.id && l.state != discover.Open):
 		return w.look(tx, endpoint, l, ms, before.next(w.id, l, ms))
 	}
 	return w.between(tx, endpoint, l, ms)
@@ -304,8 +297,11 @@ func (w *Scan) look(tx *writing, endpoint int64, l look, at int64, now life) err
 
 // between stores a look that is not the last one: another scan has looked since, or this one did before. What is known
 // by the later looks is reckoned again. What is known of looks that were pruned, or replaced by this one, stays.
+//
+// A look of another scan that did not find it open, and that may have been before or after this one that did, is taken
+// back: nobody can tell which was the later, and known leaves it out where this one is stored first.
 func (w *Scan) between(tx *writing, endpoint int64, l look, at int64) error {
-	rows, err := tx.query("SELECT scan, at, state, sure, first_seen, last_seen, checked, silent, opened FROM sighting WHERE endpoint = $1 AND vantage = $2", endpoint, w.vantage)
+	rows, err := tx.query("SELECT s.scan, n.started, s.at, s.state, s.sure, s.same, s.first_seen, s.last_seen, s.checked, s.silent, s.opened FROM sighting s JOIN scan n ON n.id = s.scan WHERE s.endpoint = $1 AND s.vantage = $2", endpoint, w.vantage)
 	if err != nil {
 		return err
 	}
@@ -316,7 +312,7 @@ func (w *Scan) between(tx *writing, endpoint int64, l look, at int64) error {
 		var r row
 		var state string
 		var sure int64
-		if err := rows.Scan(&r.scan, &r.at, &state, &sure, &r.life.first, &r.life.last, &r.life.checked, &r.life.silent, &r.life.opened); err != nil {
+		if err := rows.Scan(&r.scan, &r.started, &r.at, &state, &sure, &r.look.same, &r.life.first, &r.life.last, &r.life.checked, &r.life.silent, &r.life.opened); err != nil {
 			return err
 		}
 		if err := r.look.state.UnmarshalText([]byte(state)); err != nil {
@@ -343,8 +339,16 @@ func (w *Scan) between(tx *writing, endpoint int64, l look, at int64) error {
 	}
 	if i := slices.IndexFunc(chain, func(r row) bool { return r.scan == w.id }); i >= 0 {
 		ours = chain[i]
+		if l.listed() && ours.look.state == discover.Open {
+			return nil // it was spoken to, or is listed already
+		}
 		if chain = slices.Delete(chain, i, i+1); i < len(chain) && chain[i].life.silent > 0 && ours.life.silent > 0 {
 			chain[i].silences += ours.silences
+		}
+	}
+	if l.state == discover.Open {
+		if chain, err = w.takeBack(tx, endpoint, chain, at); err != nil {
+			return err
 		}
 	}
 	ours.look, ours.at, ours.silences = l, at, 0
@@ -364,13 +368,14 @@ func (w *Scan) between(tx *writing, endpoint int64, l look, at int64) error {
 		if was.checked <= r.at {
 			now.checked = max(now.checked, was.checked)
 		}
-		if now.opened == 0 {
+		later := was.opened == w.id && at > r.at // what this scan found is later than this look
+		if was.opened != 0 && !later && (now.opened == 0 || now.opened == r.scan && r.look.listed()) {
 			now.opened = was.opened
 		}
 		switch {
 		case r.scan == w.id:
 			err = w.look(tx, endpoint, l, at, now)
-		case now != was:
+		case now != was || r.stale:
 			err = tx.exec("UPDATE sighting SET first_seen = $1, last_seen = $2, checked = $3, silent = $4, opened = $5 WHERE scan = $6 AND endpoint = $7", now.first, now.last, now.checked, now.silent, now.opened, r.scan, endpoint)
 		}
 		if err != nil {
@@ -380,12 +385,36 @@ func (w *Scan) between(tx *writing, endpoint int64, l look, at int64) error {
 	return nil
 }
 
+// takeBack drops looks of other scans that may have been made before something was found open at a time, or after.
+func (w *Scan) takeBack(tx *writing, endpoint int64, chain []row, at int64) ([]row, error) {
+	var out []row
+	taken := make(map[int64]bool) // times
+	for _, r := range chain {
+		if r.scan == w.id || r.look.state == discover.Open || at < r.started || r.at < at {
+			out = append(out, r)
+			continue
+		}
+		taken[r.at] = true
+		if err := tx.exec("DELETE FROM sighting WHERE scan = $1 AND endpoint = $2", r.scan, endpoint); err != nil {
+			return nil, err
+		}
+	}
+	for i := range out {
+		if taken[out[i].life.checked] {
+			out[i].life.checked, out[i].stale = 0, true
+		}
+	}
+	return out, nil
+}
+
 // row is a look that is stored.
 type row struct {
 	scan, at int64
+	started  int64 // of the scan
 	look     look
 	life     life
 	silences int64 // beyond what the look before it leads to: those of looks between them that were pruned
+	stale    bool  // what is stored of it counts a look that was taken back
 }
 
 func number(b bool) int64 {
@@ -405,9 +434,16 @@ func (s *Store) Deliver(ctx context.Context, d probe.Delivery) error {
 	return s.explainWrite(s.once(ctx, func(tx *writing) error { return tx.deliver(d) }))
 }
 
+// maxDeliveries is how often a canary is stored as come home: whoever has it can mail it again and again.
+const maxDeliveries = 100
+
 func (tx *writing) deliver(d probe.Delivery) error {
 	b, err := json.Marshal(d)
 	if err != nil {
+		return err
+	}
+	var n int
+	if err := tx.row("SELECT count(*) FROM delivery WHERE token = $1", text(d.Canary)).Scan(&n); err != nil || n >= maxDeliveries {
 		return err
 	}
 	key := sha256.Sum256(fmt.Appendf(nil, "%q %d %q %q", d.Canary, d.Time.UnixNano(), d.Peer, d.To))
