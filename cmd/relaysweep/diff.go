@@ -27,7 +27,7 @@ func (p *program) diffCommand() *cli.Command {
 	return &cli.Command{
 		Name: "diff", Usage: "what changed between two stored scans of one vantage; nothing is sent to anyone", ArgsUsage: "[SCAN [SCAN]]",
 		Description: "Scans are named by their ids, or last. One: from it to the last scan of its vantage. None: the last scan and the one before.\nWhat was open and was not looked at again is told as not re-checked, and never as gone.",
-		Flags:       append(storyFlags(), boolFlag("csv", "CSV on stdout"), stringFlag("fail-on", "exit 1 if what is new, open again or worse reaches this severity: info, low, medium, high or critical")),
+		Flags:       append(storyFlags(), boolFlag("csv", "CSV on stdout"), stringFlag("fail-on", "exit 1 if what is new, judged for the first time, open again or worse reaches this severity: info, low, medium, high or critical")),
 		Action:      p.diff,
 	}
 }
@@ -107,8 +107,10 @@ func twoScans(ctx context.Context, store *inventory.Store, names []string) (from
 		err = usage(fmt.Errorf("%s is one scan: two are compared", from.ID))
 	case from.Site != to.Site || from.Vantage != to.Vantage:
 		err = usage(fmt.Errorf("%s looked from %q and %s from %q: what one vantage sees is no change of what another saw", from.ID, place(from), to.ID, place(to)))
-	case to.Started.Before(from.Started):
-		err = usage(fmt.Errorf("%s began before %s: name the earlier scan first", to.ID, from.ID))
+	case from.Ended.IsZero():
+		err = usage(fmt.Errorf("%s has not come to an end: there is nothing yet to compare with", from.ID))
+	case !to.Ended.IsZero() && to.Ended.Before(from.Ended):
+		err = usage(fmt.Errorf("%s ended before %s: name that which ended first before the other", to.ID, from.ID))
 	}
 	return from, to, err
 }
@@ -121,17 +123,17 @@ func place(i inventory.Info) string {
 	return i.Vantage + " at " + i.Site
 }
 
-// lastOf is the last scan from the vantage of another.
+// lastOf is the last scan from the vantage of another that did not end before it.
 func lastOf(ctx context.Context, store *inventory.Store, i inventory.Info) (inventory.Info, error) {
 	list, err := store.Scans(ctx)
 	if err != nil {
 		return i, err
 	}
 	k := slices.IndexFunc(list, func(o inventory.Info) bool {
-		return o.Site == i.Site && o.Vantage == i.Vantage && o.Kind != inventory.KindProbe
+		return o.ID != i.ID && o.Site == i.Site && o.Vantage == i.Vantage && o.Kind != inventory.KindProbe && (o.Ended.IsZero() || !o.Ended.Before(i.Ended))
 	})
 	if k < 0 {
-		return i, inventory.ErrNoScan
+		return i, nil // it is the last one itself
 	}
 	return list[k], nil
 }

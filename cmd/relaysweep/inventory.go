@@ -262,9 +262,16 @@ func (sc *scanning) listed(now time.Time) (out []inventory.Listed) {
 			have[f.Addr] = true
 		}
 	}
-	for a := range sc.covs[0].Openings() {
-		if !have[a] {
-			out = append(out, inventory.Listed{Addr: a, At: now})
+	for pass, cov := range slices.Backward(sc.covs) { // the first counts what opened to further sources as well
+		source := ""
+		if pass > 0 {
+			source = discover.SourceText(sc.s.furtherAddrs()[pass-1])
+		}
+		for a := range cov.Openings() {
+			if !have[a] {
+				out = append(out, inventory.Listed{Addr: a, Source: source, At: now})
+				have[a] = true
+			}
 		}
 	}
 	return out

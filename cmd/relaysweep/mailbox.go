@@ -24,6 +24,7 @@ import (
 
 	"relaysweep/probe"
 	"relaysweep/probe/canary"
+	"relaysweep/report"
 	"relaysweep/report/inventory"
 )
 
@@ -400,11 +401,7 @@ func (k *keeper) await(ctx context.Context, scan string) error {
 		return stored(err)
 	}
 	for i := range findings {
-		for _, a := range findings[i].Attempts {
-			if a.End.Code != 0 {
-				k.awaited = append(k.awaited, a.Canary)
-			}
-		}
+		k.awaited = append(k.awaited, report.Awaited(&findings[i])...)
 	}
 	for _, d := range deliveries {
 		k.arrived[d.Canary] = true

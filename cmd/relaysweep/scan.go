@@ -749,8 +749,7 @@ func (sc *scanning) awaitDeliveries(ctx context.Context) {
 	}
 }
 
-// awaited reports whether a canary is out that may still come home: one that was queued, or refused only after it was
-// sent, which some servers do and deliver all the same.
+// awaited reports whether a canary is out that may still come home.
 func (sc *scanning) awaited() bool {
 	sc.readDeliveries()
 	sc.mu.Lock()
@@ -760,10 +759,8 @@ func (sc *scanning) awaited() bool {
 		home[d.Canary] = true
 	}
 	for i := range sc.findings {
-		for _, a := range sc.findings[i].Attempts {
-			if a.End.Code != 0 && !home[a.Canary] {
-				return true
-			}
+		if slices.ContainsFunc(report.Awaited(&sc.findings[i]), func(token string) bool { return !home[token] }) {
+			return true
 		}
 	}
 	return false
