@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -146,5 +147,78 @@ func TestShadowNamesTheLinesThatDecide(t *testing.T) {
 				t.Errorf("got %q, want %q", s, c.want)
 			}
 		})
+	}
+}
+
+// ladder is rules whose chains jump to the next chain twice: many ways lead to the last one.
+func ladder(depth int, rungs func(at int) [2]Match, first, last []*Rule) *Ruleset {
+	rs := &Ruleset{
+		Steps:  []Step{{Name: "filter", Chain: "c0", Stateful: true}},
+		Chains: map[string]*Chain{fmt.Sprint("c", depth): {Name: fmt.Sprint("c", depth), Rules: last}},
+	}
+	for i := range depth {
+		c := &Chain{Name: fmt.Sprint("c", i), Policy: Drop}
+		if i == 0 {
+			c.Rules = first
+		}
+		for k, m := range rungs(i) {
+			c.Rules = append(c.Rules, &Rule{ID: fmt.Sprint(i, "/", k), Action: Jump, Chain: fmt.Sprint("c", i+1), Match: m})
+		}
+		rs.Chains[c.Name] = c
+	}
+	return rs
+}
+
+// 2^40 ways lead through the chains: who takes each of them does not come to an end.
+func TestShadowsOfALadderOfJumps(t *testing.T) {
+	always := func(int) [2]Match { return [2]Match{} }
+	bit := func(at int) [2]Match { // each way is that of other connections
+		var zero []Range
+		for p := 0; p < 1<<16; p += 2 << at {
+			zero = append(zero, Ports(uint16(p), uint16(p+1<<at-1)))
+		}
+		return [2]Match{{{Field: SrcPort, Ranges: zero}}, {{Field: SrcPort, Not: true, Ranges: zero}}}
+	}
+	host := func(text string) Term { return Term{Field: SrcAddr, Ranges: []Range{One(netip.MustParseAddr(text))}} }
+	some := func() []*Rule { return []*Rule{{ID: "some", Action: Accept, Match: Match{host("192.0.2.1")}}} }
+	covered := &Rule{ID: "covered", Action: Drop, Match: Match{host("192.0.2.9")}}
+	cover := &Rule{ID: "cover", Action: Accept, Match: Match{host("192.0.2.9")}}
+	for _, c := range []struct {
+		sentence string
+		rs       *Ruleset
+		want     string
+		err      error
+	}{
+		{"every line may decide", ladder(40, always, nil, some()), "", nil},
+		{"a line at its end is covered at its beginning", ladder(40, always, []*Rule{cover}, append(some(), covered)), "", errManyWays},
+		{"a line behind it is covered at its end", func() *Ruleset {
+			rs := ladder(40, always, nil, append(some(), cover))
+			rs.Chains["c0"].Rules = append(rs.Chains["c0"].Rules, covered)
+			return rs
+		}(), "covered by cover", nil},
+		{"each way has connections of its own", ladder(6, bit, nil, some()), "", nil},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			list, err := c.rs.Shadows(Query{})
+			if err != c.err {
+				t.Fatalf("got error %v, want %v", err, c.err)
+			}
+			var got []string
+			for _, x := range list {
+				got = append(got, x.Rule.ID+" by "+endsText(x.By))
+			}
+			if s := strings.Join(got, "; "); s != c.want {
+				t.Errorf("got %q, want %q", s, c.want)
+			}
+		})
+	}
+}
+
+func TestAnEditInALadderOfJumpsIsProved(t *testing.T) {
+	accept := &Rule{ID: "accept", Action: Accept, Match: Match{{Field: DstPort, Ranges: []Range{Ports(25, 25)}}}}
+	rs := ladder(30, func(int) [2]Match { return [2]Match{} }, nil, []*Rule{accept})
+	list, err := rs.Close(NewFlow("", netip.MustParseAddrPort("192.0.2.1:0"), netip.MustParseAddrPort("192.0.2.25:25")), nil)
+	if err != nil || len(list) == 0 || !list[0].Closes {
+		t.Errorf("got %v (%v), want edits that close", list, err)
 	}
 }

@@ -760,23 +760,37 @@ func (w *stroll) chain(c *Chain, wish flowSet, from []*Chain) []fate {
 	return f
 }
 
-// touch adds to the region what the touched rules in a chain may match of a wish.
-func (w *stroll) touch(c *Chain, wish flowSet, from []*Chain) {
-	if c == nil || wish == none || slices.Contains(from, c) || len(from) > 64 {
+// touch adds to the region what the touched rules in a chain, and those that it leads to, may match of a wish. Each chain
+// is asked about those connections that did not come to it before.
+func (w *stroll) touch(first *Chain, wish flowSet) {
+	if first == nil || wish == none {
 		return
 	}
-	from = append(from, c)
-	for _, r := range c.Rules {
-		jumps := w.jumps(r)
-		if !jumps && !w.touched[r] {
-			continue
-		}
-		in := w.and(wish, w.match(r).may)
-		if w.touched[r] {
-			w.region = w.or(w.region, in)
-		}
-		if jumps {
-			w.touch(w.rs.Chains[r.Chain], in, from)
+	seen, wait := map[*Chain]flowSet{first: wish}, map[*Chain]flowSet{first: wish}
+	for queue := []*Chain{first}; len(queue) > 0 && !w.full; queue = queue[1:] {
+		c := queue[0]
+		wish := wait[c]
+		delete(wait, c)
+		for _, r := range c.Rules {
+			jumps := w.jumps(r)
+			if !jumps && !w.touched[r] {
+				continue
+			}
+			in := w.and(wish, w.match(r).may)
+			if w.touched[r] {
+				w.region = w.or(w.region, in)
+			}
+			to := w.rs.Chains[r.Chain]
+			if !jumps || to == nil {
+				continue
+			}
+			if in = w.without(in, seen[to]); in == none {
+				continue
+			}
+			if wait[to] == none {
+				queue = append(queue, to)
+			}
+			seen[to], wait[to] = w.or(seen[to], in), w.or(wait[to], in)
 		}
 	}
 }
@@ -849,7 +863,7 @@ func (s *symbolic) filter(at int, b *branch, phase uint8) {
 		return
 	}
 	if s.touched != nil {
-		w.touch(w.rs.Chains[w.step.Chain], w.all, nil)
+		w.touch(w.rs.Chains[w.step.Chain], w.all)
 		return
 	}
 	if s.watch != nil {
@@ -882,7 +896,7 @@ func (s *symbolic) nat(at int, b *branch) (got bounds, done bool) {
 		s.watch.step(w, x.may)
 	}
 	if s.touched != nil {
-		w.touch(w.rs.Chains[w.step.Chain], w.all, nil)
+		w.touch(w.rs.Chains[w.step.Chain], w.all)
 	}
 	fates := w.walk()
 	only := func(set flowSet) branch {
