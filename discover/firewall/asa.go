@@ -1156,6 +1156,7 @@ func (a *asa) hits(f Export) {
 	text := string(f.Data)
 	var last *Rule
 	counted := false
+	lines := make(map[*Chain]map[string]*Rule) // by ID
 	for n := 1; text != ""; n++ {
 		line, rest, _ := strings.Cut(text, "\n")
 		text = rest
@@ -1187,12 +1188,18 @@ func (a *asa) hits(f Export) {
 			a.rs.note(Place{File: f.Name, Line: n}, "access-list %s is not in show running-config: the exports are of different times", short(m[1]))
 			continue
 		}
-		i := slices.IndexFunc(l.chain.Rules, func(r *Rule) bool { return r.ID == m[2] })
-		if i < 0 || !sameEntry(l.chain.Rules[i].Text, m[3]) {
+		if lines[l.chain] == nil {
+			lines[l.chain] = make(map[string]*Rule, len(l.chain.Rules))
+			for _, r := range slices.Backward(l.chain.Rules) { // of several the first
+				lines[l.chain][r.ID] = r
+			}
+		}
+		r := lines[l.chain][m[2]]
+		if r == nil || !sameEntry(r.Text, m[3]) {
 			a.rs.note(Place{File: f.Name, Line: n}, "access-list %s line %s is not in show running-config: the exports are of different times", short(m[1]), m[2])
 			continue
 		}
-		last = l.chain.Rules[i]
+		last = r
 		if err == nil {
 			last.Counter, counted = &Counter{Packets: count}, true
 		}

@@ -63,6 +63,7 @@ type awsPrefixes struct {
 	name  string
 	cidrs []string
 	whole bool
+	terms map[Field][]Term // by the side that is asked
 }
 
 // awsBare is a network interface without groups.
@@ -473,11 +474,25 @@ func tcp(t Term) bool {
 	return t.Field == Proto && len(t.Ranges) == 1 && t.Ranges[0] == Single(Number(6))
 }
 
+// prefixTerms are the conditions of a prefix list, which all rules that name it share.
 func (a *aws) prefixTerms(side Field, id string) []Term {
 	l := a.lists[id]
-	if l == nil || !l.whole && len(l.cidrs) == 0 {
+	if l == nil {
+		return []Term{{Field: side, Object: id, Word: word("members of " + id)}}
+	}
+	if l.terms == nil {
+		l.terms = make(map[Field][]Term)
+	}
+	if l.terms[side] == nil {
+		l.terms[side] = a.newPrefixTerms(l, side, id)
+	}
+	return l.terms[side]
+}
+
+func (a *aws) newPrefixTerms(l *awsPrefixes, side Field, id string) []Term {
+	if !l.whole && len(l.cidrs) == 0 {
 		name := id
-		if l != nil && l.name != "" {
+		if l.name != "" {
 			name += " " + l.name
 		}
 		return []Term{{Field: side, Object: id, Word: word("members of " + name)}}

@@ -736,12 +736,7 @@ func (c *cisco) ports(w []string) (ciscoPorts, int, error) {
 	}
 	p := ciscoPorts{object: strings.Clone(w[1]), none: true}
 	set := c.service(w[1])
-	for _, s := range set.list {
-		if s.proto == 0 || s.proto == 6 {
-			p.ranges = append(p.ranges, s.dst...)
-		}
-	}
-	p.ranges, p.word = Merge(p.ranges), set.word
+	p.ranges, p.word = set.ports, set.word
 	return p, 2, nil
 }
 
@@ -759,10 +754,16 @@ type ciscoServices struct {
 	list   []ciscoService
 	word   string
 	object string
+	ports  []Range // of a group: destination ports of TCP in it
+	asked  Match   // of a group: its terms, which all lines that name it share
+	tcp    bool
 }
 
 // terms reports whether TCP is among the services, and what that takes. What is not TCP never matters beside it.
 func (s ciscoServices) terms() (tcp bool, m Match) {
+	if s.asked != nil {
+		return s.tcp, s.asked
+	}
 	var dst []Range
 	var several []Match
 	proto, other := false, uint16(0)
@@ -892,8 +893,16 @@ func (c *cisco) networkAt(name string, depth int) ciscoAddrs {
 		out.word = "object-group " + short(name)
 	}
 	everything := [2]bool{}
+	nested := make(map[string]bool)
 	for _, l := range g.body {
-		m, ok := c.member(g, strings.Fields(l.text), depth)
+		w := strings.Fields(l.text)
+		if w[0] == "group-object" {
+			if nested[w[len(w)-1]] {
+				continue
+			}
+			nested[w[len(w)-1]] = true
+		}
+		m, ok := c.member(g, w, depth)
 		switch {
 		case !ok:
 			continue
@@ -909,6 +918,9 @@ func (c *cisco) networkAt(name string, depth int) ciscoAddrs {
 		}
 		if m.within == "" {
 			out.word = joinWords(out.word, m.word)
+			if c.members += len(m.ranges); c.members > ciscoMembers {
+				break
+			}
 			out.ranges = append(out.ranges, m.ranges...)
 		}
 		if m.word != "" && m.ranges == nil && m.object == "" && !strings.HasPrefix(m.word, "fqdn") {
@@ -923,7 +935,7 @@ func (c *cisco) networkAt(name string, depth int) ciscoAddrs {
 		out.ranges = append(out.ranges, Range{Value{}, v4.First.previous()}, Range{v4.Last.next(), top})
 	}
 	out.ranges = Merge(out.ranges)
-	if c.members += len(out.ranges); c.members > ciscoMembers {
+	if c.members > ciscoMembers {
 		out = ciscoAddrs{word: "object-group " + short(name) + " has too many members", object: g.name}
 	}
 	v4 := AllIPv4()
@@ -1003,6 +1015,7 @@ func (c *cisco) serviceAt(name string, depth int) ciscoServices {
 	if g.kind == "network" {
 		out.word = "object-group " + short(name)
 	}
+	nested := make(map[string]bool)
 	for _, l := range g.body {
 		w := strings.Fields(l.text)
 		if len(w) > 1 && isNumber(w[0]) && g.kind == "port" {
@@ -1012,8 +1025,14 @@ func (c *cisco) serviceAt(name string, depth int) ciscoServices {
 		case w[0] == "description":
 			continue
 		case len(w) > 1 && (w[0] == "group-object" || w[0] == "service-object" && w[1] == "object" && len(w) > 2):
+			if nested[w[len(w)-1]] {
+				continue
+			}
+			nested[w[len(w)-1]] = true
 			m := c.serviceAt(w[len(w)-1], depth+1)
-			out.list, out.word = append(out.list, m.list...), joinWords(out.word, m.word)
+			if c.members += len(m.list); c.members <= ciscoMembers {
+				out.list, out.word = append(out.list, m.list...), joinWords(out.word, m.word)
+			}
 			continue
 		case w[0] == "service-object" || w[0] == "service" || w[0] == "protocol-object":
 			w = w[1:]
@@ -1028,11 +1047,19 @@ func (c *cisco) serviceAt(name string, depth int) ciscoServices {
 			out.word = joinWords(out.word, ciscoClean(short(l.text)))
 			continue
 		}
+		c.members++
 		out.list = append(out.list, s)
 	}
-	if c.members += len(out.list); c.members > ciscoMembers {
+	if c.members > ciscoMembers {
 		out = ciscoServices{word: "object-group " + short(name) + " has too many members", object: g.name}
 	}
+	for _, e := range out.list {
+		if e.proto == 0 || e.proto == 6 {
+			out.ports = append(out.ports, e.dst...)
+		}
+	}
+	out.ports = Merge(out.ports)
+	out.tcp, out.asked = out.terms()
 	g.busy, g.done, g.svc = false, true, out
 	return out
 }
@@ -1305,6 +1332,7 @@ func (c *cisco) addRoutes(list []ciscoRoute, learned bool) {
 		distance int
 	}
 	known := make(map[netip.Prefix]best)
+	behind := newBehind(c.rs.Routes)
 	for range 4 { // a next hop may lie behind another static route
 		waiting := list[:0:0]
 		for _, r := range list {
@@ -1312,7 +1340,7 @@ func (c *cisco) addRoutes(list []ciscoRoute, learned bool) {
 				continue
 			}
 			if r.Out == "" {
-				r.Out = c.behind(r.via)
+				r.Out = behind.of(r.via)
 			}
 			if r.Out == "" {
 				waiting = append(waiting, r)
@@ -1326,6 +1354,7 @@ func (c *cisco) addRoutes(list []ciscoRoute, learned bool) {
 			}
 			known[r.Prefix] = best{r.Out, r.distance}
 			c.rs.Routes = append(c.rs.Routes, r.Route)
+			behind.add(r.Route)
 		}
 		if list = waiting; len(list) == 0 {
 			break
@@ -1336,15 +1365,33 @@ func (c *cisco) addRoutes(list []ciscoRoute, learned bool) {
 	}
 }
 
-// behind is the interface that an address lies behind, by the routes so far.
-func (c *cisco) behind(a netip.Addr) string {
-	out, length := "", 0
-	for _, r := range c.rs.Routes {
-		if r.Prefix.Contains(a) && r.Prefix.Bits() > length {
-			out, length = r.Out, r.Prefix.Bits()
+// ciscoBehind finds the interface that an address lies behind, by the routes so far. The longest prefix counts; of equal
+// ones the first.
+type ciscoBehind map[netip.Prefix]string
+
+func newBehind(list []Route) ciscoBehind {
+	b := make(ciscoBehind)
+	for _, r := range list {
+		b.add(r)
+	}
+	return b
+}
+
+func (b ciscoBehind) add(r Route) {
+	if p := r.Prefix.Masked(); b[p] == "" {
+		b[p] = r.Out
+	}
+}
+
+func (b ciscoBehind) of(a netip.Addr) string {
+	for n := a.BitLen(); n > 0 && a.Zone() == ""; n-- { // a default route leads to no next hop
+		if p, err := a.Prefix(n); err == nil {
+			if out, ok := b[p]; ok {
+				return out
+			}
 		}
 	}
-	return out
+	return ""
 }
 
 // ciscoPrefix reads an address and its netmask.

@@ -41,6 +41,7 @@ type gcpNetwork struct {
 	addresses   []Range
 	targets     map[string][]Range // addresses by tag and service account
 	sources     map[string][]Range // the primary ones: alias ranges are no source of a tag
+	joined      map[string][]Range // of several targets
 	policyFirst bool
 }
 
@@ -58,7 +59,7 @@ func (g *gcp) network(url string) *gcpNetwork {
 	}
 	n := g.networks[key]
 	if n == nil {
-		n = &gcpNetwork{key: key, name: first(lastName(key), "default"), targets: make(map[string][]Range), sources: make(map[string][]Range)}
+		n = &gcpNetwork{key: key, name: first(lastName(key), "default"), targets: make(map[string][]Range), joined: make(map[string][]Range), sources: make(map[string][]Range)}
 		for _, other := range g.order {
 			if other.name == n.name {
 				n.name = word(key)
@@ -411,11 +412,17 @@ func (n *gcpNetwork) labels(list []string) []Range {
 	if len(list) == 1 {
 		return n.targets[list[0]]
 	}
+	key := strings.Join(list, "\x00") // rules that ask for the same share it
+	if out, ok := n.joined[key]; ok {
+		return out
+	}
 	var out []Range
 	for _, l := range list {
 		out = append(out, n.targets[l]...)
 	}
-	return Merge(out)
+	out = Merge(out)
+	n.joined[key] = out
+	return out
 }
 
 // gcpProtocols are the terms of protocols and ports. Only TCP matters: beside it, others are left out of the terms.

@@ -182,7 +182,7 @@ func newFieldIndex(asked []*Term) fieldIndex {
 			continue
 		}
 		for _, r := range t.Ranges {
-			for n := x.stretch(r.First); n <= x.stretch(r.Last); n++ {
+			for n, last := x.stretch(r.First), x.stretch(r.Last); n <= last; n++ {
 				x.sets[n][i/64] |= 1 << (i % 64)
 			}
 		}

@@ -34,6 +34,16 @@ type setPart struct {
 	word   string // not modelled
 }
 
+// setUse is how rules ask for a set.
+type setUse struct {
+	set    *ipset
+	flags  string // src,dst
+	family int
+}
+
+// maxSetTerms bounds the conditions that come of sets: each is made once for all rules that ask alike.
+const maxSetTerms = 1 << 21
+
 type setNet struct {
 	prefix netip.Prefix
 	not    bool
@@ -257,7 +267,7 @@ func (p *tableRule) matchSet(name, flags string) {
 		p.unmodelled("--match-set", name, flags, "(not in the export: ipset save)")
 		return
 	}
-	any := p.setMatches(s, strings.Split(flags, ","), true)
+	any := p.setMatches(s, flags, true)
 	p.not = not
 	if len(any) == 1 && len(any[0]) == 1 {
 		t := any[0][0]
@@ -270,7 +280,18 @@ func (p *tableRule) matchSet(name, flags string) {
 
 // setMatches is one match for each group of elements. Sides are src or dst, for each kind. A set with more kinds than
 // sides, or of the other family, never matches (ipset(8), iptables-extensions(8)).
-func (p *tableRule) setMatches(s *ipset, sides []string, lists bool) (out []Match) {
+func (p *tableRule) setMatches(s *ipset, flags string, lists bool) (out []Match) {
+	key := setUse{s, flags, p.section.family}
+	if out, ok := p.uses[key]; ok { // rules that ask for the same share it
+		return out
+	}
+	defer func() {
+		if p.terms += len(out); p.terms > maxSetTerms {
+			out = []Match{{{Field: Unmodelled, Word: "set " + clean(s.name, 60) + " of more elements than can be asked for", Object: s.name}}}
+		}
+		p.uses[key] = out
+	}()
+	sides := strings.Split(flags, ",")
 	for _, w := range s.words {
 		out = append(out, Match{{Field: Unmodelled, Word: w, Object: s.name}})
 	}
@@ -281,7 +302,9 @@ func (p *tableRule) setMatches(s *ipset, sides []string, lists bool) (out []Matc
 				out = append(out, Match{{Field: Unmodelled, Word: "set " + clean(name, 60), Object: s.name}})
 				continue
 			}
-			out = append(out, p.setMatches(m, sides, false)...)
+			if out = append(out, p.setMatches(m, flags, false)...); len(out) > maxSetTerms {
+				break
+			}
 		}
 		return out
 	}

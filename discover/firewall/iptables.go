@@ -95,10 +95,12 @@ type tableReader struct {
 	all   []*tableSection
 	rules int
 	ifs   map[string]bool
+	uses  map[setUse][]Match
+	terms int // conditions in uses
 }
 
 func readIPTables(rs *Ruleset, files []Export) error {
-	t := &tableReader{rs: rs, sets: make(map[string]*ipset), ifs: make(map[string]bool)}
+	t := &tableReader{rs: rs, sets: make(map[string]*ipset), ifs: make(map[string]bool), uses: make(map[setUse][]Match)}
 	var exported time.Time
 	for _, f := range files {
 		at, err := t.split(f.Name, string(f.Data))

@@ -401,7 +401,7 @@ func (n *nft) steps() {
 				h.When = Match{{Field: Family, Ranges: []Range{Single(Number(6))}}}
 			case "inet", "netdev":
 			default:
-				if n.drops(b.chain, nil) {
+				if n.drops(b.chain) {
 					n.rs.note(b.chain.Where, "chain %s can drop frames, and is not modelled", b.chain.Name)
 				}
 				continue
@@ -490,20 +490,26 @@ func (n *nft) steps() {
 	}
 }
 
-// drops reports whether a chain can lose a packet.
-func (n *nft) drops(c *Chain, from []*Chain) bool {
-	if c == nil || slices.Contains(from, c) || len(from) > 16 {
-		return c != nil
-	}
-	return c.Policy == Drop || slices.ContainsFunc(c.Rules, func(r *Rule) bool {
-		switch r.Action {
-		case Drop, Reject, Uncertain:
+// drops reports whether a chain, or one that it leads to, can lose a packet.
+func (n *nft) drops(c *Chain) bool {
+	seen := map[*Chain]bool{c: true}
+	for wait := []*Chain{c}; len(wait) > 0; wait = wait[1:] {
+		if wait[0].Policy == Drop {
 			return true
-		case Jump, Goto:
-			return n.drops(n.rs.Chains[r.Chain], append(from, c))
 		}
-		return false
-	})
+		for _, r := range wait[0].Rules {
+			switch r.Action {
+			case Drop, Reject, Uncertain:
+				return true
+			case Jump, Goto:
+				if to := n.rs.Chains[r.Chain]; to != nil && !seen[to] {
+					seen[to] = true
+					wait = append(wait, to)
+				}
+			}
+		}
+	}
+	return false
 }
 
 // decoded is a rule's body.

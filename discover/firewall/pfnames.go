@@ -9,6 +9,12 @@ import (
 	"time"
 )
 
+// pfNested bounds the members that aliases have by aliases in them: one can name others, and these others again.
+const (
+	pfNested = 1 << 19
+	pfDeep   = 64 // aliases in aliases
+)
+
 func (p *pf) readAliases() {
 	for _, e := range p.root.kid("aliases").all("alias") {
 		a := &pfAlias{kind: e.of("type"), entries: strings.Fields(e.of("address"))}
@@ -36,8 +42,12 @@ func (p *pf) resolve(name string, a *pfAlias, ports bool) pfSet {
 	if a.busy {
 		return pfSet{}
 	}
+	if p.depth > pfDeep {
+		return pfSet{word: "alias " + name + " is nested too deep"}
+	}
 	a.busy = true
-	defer func() { a.busy = false }()
+	p.depth++
+	defer func() { a.busy, p.depth = false, p.depth-1 }()
 	s := pfSet{object: name}
 	switch a.kind {
 	case "host", "network", "networkgroup", "port", "":
@@ -60,11 +70,14 @@ func (p *pf) resolve(name string, a *pfAlias, ports bool) pfSet {
 	}
 	var list []entry
 	var words []string
-	negated := false
-	for _, text := range a.entries {
+	negated := slices.ContainsFunc(a.entries, func(s string) bool { return strings.HasPrefix(s, "!") })
+	nested := make(map[string]bool)
+	for i, text := range a.entries {
+		if nested[text] || i > 0 && text == a.entries[i-1] {
+			continue
+		}
 		not := strings.HasPrefix(text, "!")
 		text = strings.TrimPrefix(text, "!")
-		negated = negated || not
 		if ports {
 			if r, ok := pfPorts(text); ok {
 				list = append(list, entry{r, not})
@@ -76,11 +89,17 @@ func (p *pf) resolve(name string, a *pfAlias, ports bool) pfSet {
 		}
 		var sub pfSet
 		if b := p.aliases[text]; b != nil {
+			nested[text] = !negated // named again, it adds nothing
 			sub = p.resolve(text, b, ports)
 		} else if key, ok := strings.CutPrefix(text, "__"); ok && strings.HasSuffix(key, "_network") {
 			sub = p.address(strings.TrimSuffix(key, "_network"))
 		} else {
 			sub.word = text // a host name, or a mask that is no prefix
+		}
+		if p.nested += len(sub.ranges); p.nested > pfNested {
+			s = pfSet{object: name, word: "alias " + name + " with too many members"}
+			a.got = &s
+			return s
 		}
 		for _, r := range sub.ranges {
 			list = append(list, entry{r, not})
@@ -100,11 +119,22 @@ func (p *pf) resolve(name string, a *pfAlias, ports bool) pfSet {
 		slices.SortStableFunc(list, func(a, b entry) int {
 			return b.Last.minus(b.First).Compare(a.Last.minus(a.First))
 		})
-		for _, e := range list {
-			if e.not {
-				s.ranges = Without(s.ranges, []Range{e.Range})
+		for len(list) > 0 {
+			n := 0
+			var same []Range // one after the other, alike
+			for ; n < len(list) && list[n].not == list[0].not; n++ {
+				same = append(same, list[n].Range)
+			}
+			if list[0].not {
+				s.ranges = Without(s.ranges, Merge(same))
 			} else {
-				s.ranges = Merge(append(s.ranges, e.Range))
+				s.ranges = Merge(append(s.ranges, same...))
+			}
+			list = list[n:]
+			if p.nested += len(s.ranges); p.nested > pfNested {
+				s = pfSet{object: name, word: "alias " + name + " with too many exceptions"}
+				a.got = &s
+				return s
 			}
 		}
 	} else {

@@ -64,6 +64,8 @@ type pf struct {
 	vips        []pfVIP
 	gateways    map[string]string // interface of a gateway
 	aliases     map[string]*pfAlias
+	depth       int             // aliases in aliases, now
+	nested      int             // members that aliases have by others in them
 	missing     map[string]bool // names that a note tells of
 	reflections []*Rule         // of outbound NAT
 }
