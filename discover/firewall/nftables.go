@@ -47,6 +47,7 @@ type nft struct {
 	rules    []nftRule
 	counters map[string]*nftCounter
 	filled   map[string]bool // sets that rules add to: what is in them changes with each packet
+	emptied  map[string]bool // sets that rules take from
 	// What rules of the whole set do, and what other rules then cannot know.
 	notrack, snat, dnat bool
 	follows             map[string]bool // families, ip and ip6, whose connections are tracked: some rule asks for it
@@ -97,6 +98,8 @@ type nftSet struct {
 	ranges map[string]nftValues    // by the key that asks
 	groups map[string][]nftElement // of maps
 	terms  map[string]Term         // of concatenations
+	// limited: an element, or each, has a limit of its own, so that a packet may be in the set or not.
+	limited bool
 }
 
 type nftCounter struct {
@@ -112,7 +115,7 @@ type nftRule struct {
 }
 
 func readNft(rs *Ruleset, files []Export) error {
-	n := &nft{rs: rs, follows: make(map[string]bool), tables: make(map[string]*nftTable), counters: make(map[string]*nftCounter), filled: make(map[string]bool)}
+	n := &nft{rs: rs, follows: make(map[string]bool), tables: make(map[string]*nftTable), counters: make(map[string]*nftCounter), filled: make(map[string]bool), emptied: make(map[string]bool)}
 	for i := range files {
 		if err := n.file(&files[i]); err != nil {
 			return err
@@ -120,6 +123,11 @@ func readNft(rs *Ruleset, files []Export) error {
 	}
 	for i := range n.rules {
 		n.effects(&n.rules[i])
+	}
+	for _, t := range n.order {
+		for _, s := range t.sets {
+			s.limited = s.limited || slices.ContainsFunc(s.elem, nftLimited)
+		}
 	}
 	n.chains()
 	n.steps()
@@ -258,7 +266,7 @@ func (n *nft) object(f *Export, where Place, raw json.RawMessage) (bool, error) 
 			}
 			t.bases = append(t.bases, nftBase{c, o.Type, o.Hook, prio, len(n.rs.Chains), append(nftStrings(o.Dev), nftStrings(o.Devs)...)})
 		case "set", "map":
-			t.sets[o.Name] = &nftSet{name: o.Name, elem: nftList(o.Elem)}
+			t.sets[o.Name] = &nftSet{name: o.Name, elem: nftList(o.Elem), limited: slices.ContainsFunc(nftList(loose["stmt"]), nftLimit)}
 			n.elements += len(nftList(o.Elem))
 		case "element":
 			if s := t.sets[o.Name]; s != nil {
@@ -587,7 +595,11 @@ func (n *nft) effects(r *nftRule) {
 				if name == "" {
 					name, _ = m["map"].(string)
 				}
-				n.filled[r.table.key+" "+strings.TrimPrefix(name, "@")] = true
+				key := r.table.key + " " + strings.TrimPrefix(name, "@")
+				n.filled[key] = true
+				if m["op"] == "delete" {
+					n.emptied[key] = true
+				}
 			}
 		}
 	}
@@ -656,7 +668,7 @@ func (n *nft) counter(t *nftTable, expr []any) *Counter {
 		switch kind {
 		case "vmap":
 			return nil
-		case "match", "limit", "quota", "ct count", "meter", "xt", "set":
+		case "match", "limit", "quota", "ct count", "meter", "xt", "set", "map", "mangle":
 			c = nil
 		case "dnat", "snat", "redirect", "masquerade":
 			o, _ := v.(map[string]any)
@@ -741,20 +753,29 @@ func (x *expansion) statements(expr []any, m Match) {
 			n.object2(t, v, &m)
 		case "set":
 			if o, ok := v.(map[string]any); ok && slices.ContainsFunc(nftList(o["stmt"]), func(s any) bool {
-				kind, _ := nftOnly(s)
-				return kind == "limit" || kind == "quota" || kind == "ct count"
+				return nftLimit(s)
 			}) {
 				m = append(slices.Clip(m), Term{Field: Unmodelled, Word: text()})
 			}
+			o, _ := v.(map[string]any)
+			m = append(slices.Clip(m), n.loads(t, o["elem"])...)
+			m = append(slices.Clip(m), n.loads(t, o["data"])...)
 		case "counter", "ct helper", "ct timeout", "ct expectation", "secmark":
 			n.object2(t, v, &m)
 		case "mangle":
 			o, _ := v.(map[string]any)
+			m = append(slices.Clip(m), n.loads(t, o["key"])...)
+			m = append(slices.Clip(m), n.loads(t, o["value"])...)
+			n.object2(t, o["value"], &m)
 			if what, _ := nftOnly(o["key"]); what == "payload" && !nftHarmless(o["key"]) {
 				x.uncertain(m, text())
 				return
 			}
-		case "log", "notrack", "dup", "flow", "map", "last", "comment", "reset", "flow add":
+		case "map": // add @m { ip saddr : tcp dport }
+			o, _ := v.(map[string]any)
+			m = append(slices.Clip(m), n.loads(t, o["elem"])...)
+			m = append(slices.Clip(m), n.loads(t, o["data"])...)
+		case "log", "notrack", "dup", "flow", "last", "comment", "reset", "flow add":
 		case "queue", "tproxy", "synproxy", "fwd":
 			x.uncertain(m, text())
 			return
@@ -774,6 +795,44 @@ func (x *expansion) statements(expr []any, m Match) {
 		}
 	}
 	x.add(m, func(r *Rule) { r.Action = Continue })
+}
+
+// loads are the conditions that nft adds to a line whose statement reads or writes a field: "add @s { ip saddr }" is of
+// IPv4. The export does not show them.
+func (n *nft) loads(t *nftTable, v any) Match {
+	v = nftBare(v)
+	switch kind, _ := nftOnly(v); kind {
+	case "payload", "concat", "ct", "&":
+		return n.key(t, v).deps
+	}
+	return nil
+}
+
+// nftLimit reports whether a statement lets a packet through or not by what came before.
+func nftLimit(s any) bool {
+	kind, _ := nftOnly(s)
+	return kind == "limit" || kind == "quota" || kind == "ct count"
+}
+
+// nftLimited reports whether an element, or the key of one of a map, has a limit.
+func nftLimited(e any) bool {
+	if pair := nftList(e); len(pair) == 2 {
+		e = pair[0]
+	}
+	kind, arg := nftOnly(e)
+	o, _ := arg.(map[string]any)
+	return kind == "elem" && (o["limit"] != nil || o["quota"] != nil || o["ct count"] != nil)
+}
+
+// unsure tells why nobody knows what is in a set.
+func (n *nft) unsure(t *nftTable, s *nftSet) string {
+	switch {
+	case s.limited:
+		return " (elements with a limit)"
+	case n.emptied[t.key+" "+s.name]:
+		return " (emptied by rules)"
+	}
+	return ""
 }
 
 // object2 adds the condition of an object that is looked up in a map: where nothing is found, the line ends.
@@ -1455,6 +1514,9 @@ func (n *nft) values(t *nftTable, k nftKey, right any) nftValues {
 		if s == nil {
 			return nftValues{word: k.text + " " + nftShort(name) + " (no such set in the export)"}
 		}
+		if why := n.unsure(t, s); why != "" {
+			return nftValues{word: k.text + " " + name + why, object: s.name}
+		}
 		if got, ok := s.ranges[k.id]; ok {
 			return got
 		}
@@ -1647,7 +1709,7 @@ func (n *nft) test(t *nftTable, k nftKey, op string, right any) (func(int) bool,
 	switch {
 	case isName && strings.HasPrefix(name, "@"):
 		s := t.sets[name[1:]]
-		if s == nil || n.filled[t.key+" "+s.name] {
+		if s == nil || s.limited || n.filled[t.key+" "+s.name] {
 			return nil, false
 		}
 		sets = s.elem
@@ -1745,7 +1807,7 @@ func (n *nft) fib(t *nftTable, k nftKey, not bool, right any) Match {
 	object := ""
 	if name, ok := right.(string); ok && strings.HasPrefix(name, "@") {
 		s := t.sets[name[1:]]
-		if s == nil {
+		if s == nil || s.limited || n.filled[t.key+" "+s.name] {
 			return nftOpen(k, "==", right)
 		}
 		sets, object = s.elem, s.name
@@ -1775,6 +1837,9 @@ func (n *nft) concatenation(t *nftTable, k nftKey, right any) Term {
 	if name, ok := right.(string); ok && strings.HasPrefix(name, "@") {
 		if s = t.sets[name[1:]]; s == nil {
 			return Term{Field: Unmodelled, Word: k.text + " " + nftShort(name) + " (no such set in the export)"}
+		}
+		if why := n.unsure(t, s); why != "" {
+			return Term{Field: Unmodelled, Word: k.text + " " + nftShort(name) + why}
 		}
 		if term, ok := s.terms[k.id]; ok {
 			return term
@@ -1963,6 +2028,9 @@ func (n *nft) mapOf(t *nftTable, k nftKey, data any) (*nftSet, string) {
 		return d, ""
 	case string:
 		if s := t.sets[strings.TrimPrefix(d, "@")]; s != nil {
+			if why := n.unsure(t, s); why != "" {
+				return nil, k.text + " map @" + s.name + why
+			}
 			return s, ""
 		}
 	case map[string]any:

@@ -387,6 +387,15 @@ func (r *nftRandom) rule() string {
 			return strings.Join(append(parts, "tcp dport vmap "+r.verdicts()+rest), " ")
 		}
 	}
+	if r.chance(8) { // a statement that is of one family
+		field := "ip"
+		if r.six() {
+			field = "ip6"
+		}
+		if !slices.ContainsFunc(parts, func(p string) bool { return conflict(p, field+" saddr") }) {
+			parts = append(parts, field+" dscp set cs1")
+		}
+	}
 	parts = append(parts, counter)
 	if r.nat && r.chance(65) {
 		parts = append(parts, r.translation(parts, tcp))

@@ -123,6 +123,67 @@ func TestNftablesTellsOfLines(t *testing.T) {
 	}
 }
 
+// A statement that reads or writes a field of IPv4 ends its line for IPv6. What nft lists does not show that.
+func TestNftablesStatementsOfOneFamily(t *testing.T) {
+	const port = `"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 25}}, `
+	const saddr, daddr6 = `{"payload": {"protocol": "ip", "field": "saddr"}}`, `{"payload": {"protocol": "ip6", "field": "daddr"}}`
+	for _, c := range []struct {
+		sentence, statement string
+		four, six           Verdict
+	}{
+		{"a set of ports is of both", `{"set": {"op": "add", "elem": {"payload": {"protocol": "tcp", "field": "dport"}}, "set": "@s"}}`, Denied, Denied},
+		{"an address is added to a set", `{"set": {"op": "add", "elem": ` + saddr + `, "set": "@s"}}`, Denied, Permitted},
+		{"it is added for some time", `{"set": {"op": "update", "elem": {"elem": {"val": ` + saddr + `, "timeout": 60}}, "set": "@s"}}`, Denied, Permitted},
+		{"it is added with a port", `{"set": {"op": "add", "elem": {"concat": [` + saddr + `, {"payload": {"protocol": "tcp", "field": "dport"}}]}, "set": "@s"}}`, Denied, Permitted},
+		{"an address of IPv6 is added", `{"set": {"op": "add", "elem": ` + daddr6 + `, "set": "@s"}}`, Permitted, Denied},
+		{"it is added to a map", `{"map": {"op": "add", "elem": ` + saddr + `, "data": 1, "map": "@m"}}`, Denied, Permitted},
+		{"a field is written", `{"mangle": {"key": {"payload": {"protocol": "ip", "field": "dscp"}}, "value": "cs1"}}`, Denied, Permitted},
+		{"a mark is written", `{"mangle": {"key": {"meta": {"key": "mark"}}, "value": 7}}`, Denied, Denied},
+		{"a mark is made of a field", `{"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"payload": {"protocol": "ip", "field": "dscp"}}}}`, Denied, Permitted},
+		{"a mark is looked up", `{"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"map": {"key": ` + saddr + `, "data": {"set": [["203.0.113.0", 1]]}}}}}`, Permitted, Permitted},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			rs := readNftables(t, nftRules(port+c.statement+`, {"drop": null}]`))
+			rs.Own = []netip.Addr{netip.MustParseAddr("10.20.0.1"), netip.MustParseAddr("2001:db8::1")}
+			four := rs.Decide(NewFlow("", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("10.20.0.25:25")))
+			six := rs.Decide(NewFlow("", netip.MustParseAddrPort("[2001:db8::9]:0"), netip.MustParseAddrPort("[2001:db8:20::25]:25")))
+			if four.Verdict != c.four || six.Verdict != c.six {
+				t.Errorf("got %v over IPv4 and %v over IPv6, want %v and %v", four.Verdict, six.Verdict, c.four, c.six)
+			}
+		})
+	}
+}
+
+// Whether a packet is in a set with limits depends on those before it; what rules take from a set may be gone.
+func TestNftablesSetsThatAreNeverSure(t *testing.T) {
+	const left = `{"payload": {"protocol": "ip", "field": "saddr"}}`
+	const match = `"expr": [{"match": {"op": "==", "left": ` + left + `, "right": "@s"}}, {"drop": null}]`
+	const elements, limit = `"elem": ["203.0.113.9"]`, `{"limit": {"rate": 1, "burst": 5, "per": "second", "inv": true}}`
+	for _, c := range []struct {
+		sentence, set, rule string
+		want                Verdict
+	}{
+		{"a set", elements, match, Denied},
+		{"elements that count", `"elem": [{"elem": {"val": "203.0.113.9", "counter": {"packets": 1, "bytes": 1}}}]`, match, Denied},
+		{"an element with a limit", `"elem": [{"elem": {"val": "203.0.113.9", "limit": {"rate": 1}}}]`, match, Possibly},
+		{"a set of elements with limits", elements + `, "stmt": [` + limit + `]`, match, Possibly},
+		{"a set of elements with counters", elements + `, "stmt": [{"counter": null}]`, match, Denied},
+		{"a map of elements with limits", `"elem": [[{"elem": {"val": "203.0.113.9", "limit": {"rate": 1}}}, {"drop": null}]]`, `"expr": [{"vmap": {"key": ` + left + `, "data": "@s"}}]`, Possibly},
+		{"tuples with limits", elements + `, "stmt": [` + limit + `]`, `"expr": [{"match": {"op": "==", "left": {"concat": [` + left + `, {"payload": {"protocol": "tcp", "field": "dport"}}]}, "right": "@s"}}, {"drop": null}]`, Possibly},
+		{"a set that rules add to", elements, `"expr": [{"set": {"op": "add", "elem": ` + left + `, "set": "@s"}}, {"match": {"op": "==", "left": ` + left + `, "right": "@s"}}, {"drop": null}]`, Denied},
+		{"a set that rules take from", elements, `"expr": [{"set": {"op": "delete", "elem": ` + left + `, "set": "@s"}}, {"match": {"op": "==", "left": ` + left + `, "right": "@s"}}, {"drop": null}]`, Possibly},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			const chain = `{"chain": {"family": "inet", "table": "t", "name": "u", "handle": 1}},`
+			rs := readNftables(t, strings.Replace(nftRules(c.rule), chain, `{"set": {"family": "inet", "name": "s", "table": "t", "type": "ipv4_addr", "handle": 9, `+c.set+"}},\n"+chain, 1))
+			rs.Own = []netip.Addr{netip.MustParseAddr("10.20.0.1")}
+			if d := rs.Decide(NewFlow("", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("10.20.0.25:25"))); d.Verdict != c.want {
+				t.Errorf("got %v because %q, want %v", d.Verdict, d.Words, c.want)
+			}
+		})
+	}
+}
+
 func TestNftablesTablesThatMayBeDormant(t *testing.T) {
 	dropping := nftRules(`"expr": [{"drop": null}]`)
 	for _, c := range []struct{ name, flags, want string }{
