@@ -292,6 +292,9 @@ func (p *tableRule) setMatches(s *ipset, flags string, lists bool) (out []Match)
 		p.uses[key] = out
 	}()
 	sides := strings.Split(flags, ",")
+	if p.filled[s.name] {
+		return []Match{{{Field: Unmodelled, Word: "set " + clean(s.name, 60) + " (rules change it)", Object: s.name}}}
+	}
 	for _, w := range s.words {
 		out = append(out, Match{{Field: Unmodelled, Word: w, Object: s.name}})
 	}

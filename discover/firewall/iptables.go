@@ -97,10 +97,12 @@ type tableReader struct {
 	ifs   map[string]bool
 	uses  map[setUse][]Match
 	terms int // conditions in uses
+	// filled are sets that rules add to or take from: what is in them changes with each packet.
+	filled map[string]bool
 }
 
 func readIPTables(rs *Ruleset, files []Export) error {
-	t := &tableReader{rs: rs, sets: make(map[string]*ipset), ifs: make(map[string]bool), uses: make(map[setUse][]Match)}
+	t := &tableReader{rs: rs, sets: make(map[string]*ipset), ifs: make(map[string]bool), uses: make(map[setUse][]Match), filled: make(map[string]bool)}
 	var exported time.Time
 	for _, f := range files {
 		at, err := t.split(f.Name, string(f.Data))
@@ -116,6 +118,13 @@ func readIPTables(rs *Ruleset, files []Export) error {
 	}
 	if !exported.IsZero() {
 		rs.Exported = exported
+	}
+	for _, s := range t.all {
+		for _, l := range s.lines {
+			if strings.Contains(l.text, "-set ") {
+				t.fill(l.text)
+			}
+		}
 	}
 	seen := make(map[string]*tableSection)
 	for _, s := range t.all {
@@ -206,6 +215,17 @@ func (t *tableReader) split(file, data string) (exported time.Time, err error) {
 		}
 	}
 	return exported, nil
+}
+
+// fill notes the sets that a line changes: -j SET --add-set NAME src.
+func (t *tableReader) fill(text string) {
+	words, _ := tableWords(text)
+	for i := range len(words) - 1 {
+		switch words[i] {
+		case "--add-set", "--del-set":
+			t.filled[words[i+1]] = true
+		}
+	}
 }
 
 // familyOf tells the family of a table without a header.

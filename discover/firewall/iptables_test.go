@@ -141,6 +141,31 @@ func TestIPTablesTellsWhatItDoesNotUnderstand(t *testing.T) {
 	}
 }
 
+// A rule that adds to a set changes what the next rules see, with the very packet that they see.
+func TestIPTablesSetsThatRulesChange(t *testing.T) {
+	for _, c := range []struct {
+		sentence, sets, change, match string
+		want                          Verdict
+	}{
+		{"nothing changes the set", "create seen hash:ip\n", "-j LOG", "seen src", Permitted},
+		{"a rule adds to another set", "create seen hash:ip\ncreate other hash:ip\n", "-j SET --add-set other src --exist", "seen src", Permitted},
+		{"a rule before adds to the set", "create seen hash:ip\n", "-j SET --add-set seen src --exist", "seen src", Possibly},
+		{"a rule before takes from the set", "create seen hash:ip\nadd seen 203.0.113.9\n", "-j SET --del-set seen src", "seen src", Possibly},
+		{"it is in a list of sets", "create seen hash:ip\ncreate all list:set\nadd all seen\n", "-j SET --add-set seen src", "all src", Possibly},
+		{"a comment tells of it", "create seen hash:ip\n", `-m comment --comment "--add-set seen src" -j LOG`, "seen src", Permitted},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			rs, err := Read("fw", Export{File: File{Name: "rules.v4"}, Data: []byte(c.sets + "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD " + c.change + "\n-A FORWARD -m set --match-set " + c.match + " -j DROP\nCOMMIT\n")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := rs.Decide(NewFlow("", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("10.20.0.25:25"))); d.Verdict != c.want {
+				t.Errorf("got %v because %q, want %v", d.Verdict, d.Words, c.want)
+			}
+		})
+	}
+}
+
 // Each table is of the family that its header, its addresses or the name of its file tell.
 func TestIPTablesFamilies(t *testing.T) {
 	const table = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n"
