@@ -104,6 +104,25 @@ func TestChangesAreTheDifference(t *testing.T) {
 	}
 }
 
+// The names of one rule are told from one name that has a space in it.
+func TestRulesThatSayTheSame(t *testing.T) {
+	in := func(names ...string) *Rule { return &Rule{Match: Match{{Field: In, Names: names}}, Action: Accept} }
+	for _, c := range []struct {
+		sentence string
+		a, b     *Rule
+		same     bool
+	}{
+		{"the same names", in("guest", "wan"), in("guest", "wan"), true},
+		{"one name with a space", in("guest wan"), in("guest", "wan"), false},
+		{"another comment", in("wan"), &Rule{Match: in("wan").Match, Action: Accept, Comment: "x"}, true},
+		{"words that look like another field", &Rule{Words: []string{"a b"}}, &Rule{Words: []string{"a", "b"}}, false},
+	} {
+		if got := c.a.says() == c.b.says(); got != c.same {
+			t.Errorf("%s: got %v, want %v", c.sentence, got, c.same)
+		}
+	}
+}
+
 // oneWay reports whether a connection has only one way through translations, so that Leaves tells all of it.
 func (rs *Ruleset) oneWay(f Flow) bool {
 	d := &decider{Decider: rs.Decider(), budget: 1 << 22}

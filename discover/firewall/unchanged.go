@@ -86,5 +86,5 @@ func common(a, b []*Rule) (inA, inB []bool) {
 
 // says is all of a rule that decides what becomes of connections.
 func (r *Rule) says() string {
-	return fmt.Sprint(r.Match, r.Action, r.Chain, r.To, r.Pass, r.Quick, r.Disabled, r.Words)
+	return fmt.Sprintf("%#v", []any{r.Match, r.Action, r.Chain, r.To, r.Pass, r.Quick, r.Disabled, r.Words})
 }
