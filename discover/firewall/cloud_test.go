@@ -548,3 +548,33 @@ func fuzzCloud(f *testing.F, language string) {
 func FuzzAWS(f *testing.F)   { fuzzCloud(f, "aws") }
 func FuzzAzure(f *testing.F) { fuzzCloud(f, "azure") }
 func FuzzGCP(f *testing.F)   { fuzzCloud(f, "gcp") }
+
+// Names of firewall policies are unique in a region, or below one parent, only.
+func TestGCPPoliciesOfOneName(t *testing.T) {
+	policy := func(region, parent, action string) string {
+		return fmt.Sprintf(`{"kind": "compute#firewallPolicy", "name": "mail", "region": %q, "parent": %q,
+"associations": [{"attachmentTarget": "https://www.googleapis.com/compute/v1/projects/p/global/networks/default", "name": "a"}],
+"rules": [{"action": %q, "direction": "INGRESS", "priority": 100, "match": {"srcIpRanges": ["0.0.0.0/0"], "layer4Configs": [{"ipProtocol": "tcp", "ports": ["25"]}]}}]}`, region, parent, action)
+	}
+	const url = "https://www.googleapis.com/compute/v1/projects/p/"
+	const machine = `{"kind": "compute#instance", "name": "mail-1", "zone": "` + url + `zones/europe-west1-b", "networkInterfaces": [{"name": "nic0", "network": "` + url + `global/networks/default", "networkIP": "10.132.0.2", "accessConfigs": [{"name": "External NAT", "natIP": "192.0.2.2"}]}]}`
+	for _, c := range []struct {
+		sentence, first, second string
+		want                    Verdict
+	}{
+		{"the second is of the machine's region", policy(url+"regions/us-central1", "", "deny"), policy(url+"regions/europe-west1", "", "allow"), Permitted},
+		{"the first is of the machine's region", policy(url+"regions/europe-west1", "", "deny"), policy(url+"regions/us-central1", "", "allow"), Denied},
+		{"both are below other folders", policy("", "folders/1", "goto_next"), policy("", "folders/2", "allow"), Permitted},
+		{"it is exported twice", policy("", "folders/1", "goto_next"), policy("", "folders/1", "goto_next"), Denied},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			rs, err := Read("fw", export("g.json", "["+machine+",\n"+c.first+",\n"+c.second+"]"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := rs.Decide(NewFlow("internet", netip.MustParseAddrPort("203.0.113.9:40000"), netip.MustParseAddrPort("192.0.2.2:25"))); d.Verdict != c.want {
+				t.Errorf("got %v because %q, want %v", d.Verdict, d.Words, c.want)
+			}
+		})
+	}
+}

@@ -48,6 +48,8 @@ type gcpNetwork struct {
 type gcpPolicy struct {
 	node
 	name, kind, region string // kind: HIERARCHY, NETWORK, NETWORK_REGIONAL
+	parent             string
+	title              string // of its chains: names are unique in a region or below a parent only
 	networks           []string
 }
 
@@ -134,7 +136,7 @@ func (g *gcp) policy(v node) {
 		"name": &name, "displayName": &display, "shortName": &short, "type": &kind, "parent": &parent, "region": &region,
 		"associations": &associations,
 	})
-	p := gcpPolicy{node: v, name: word(first(display.text(), short.text(), name.text())), kind: kind.text(), region: lastName(region.text())}
+	p := gcpPolicy{node: v, name: word(first(display.text(), short.text(), name.text())), kind: kind.text(), region: lastName(region.text()), parent: parent.text()}
 	switch {
 	case p.kind != "":
 	case parent.text() != "":
@@ -149,10 +151,15 @@ func (g *gcp) policy(v node) {
 			p.networks = append(p.networks, t)
 		}
 	}
+	p.title = p.name
 	for _, other := range g.policies {
-		if other.name == p.name && other.kind == p.kind { // get-effective-firewalls of each network has it
+		if other.name != p.name || other.kind != p.kind {
+			continue
+		}
+		if other.region == p.region && other.parent == p.parent { // get-effective-firewalls of each network has it
 			return
 		}
+		p.title = fmt.Sprintf("%s of %s", p.name, word(first(p.region, p.parent, "another export")))
 	}
 	g.policies = append(g.policies, p)
 }
@@ -482,7 +489,7 @@ func gcpProtocols(list node, key string) (m Match, text string) {
 
 // policyRules makes the chain of a firewall policy for a network.
 func (g *gcp) policyRules(n *gcpNetwork, p gcpPolicy, egress bool, direction string) *Chain {
-	name := fmt.Sprintf("%s %s %s for %s", p.kind, p.name, direction, n.name)
+	name := fmt.Sprintf("%s %s %s for %s", p.kind, p.title, direction, n.name)
 	if ch := g.rs.Chains[name]; ch != nil {
 		return ch
 	}
