@@ -718,8 +718,8 @@ func (v *vyos) chain(l *vyosList) {
 			action = "accept"
 		}
 	}
-	last := vyosActions[action]
-	if base && last != Jump {
+	last, known := vyosActions[action]
+	if base && known && last != Jump {
 		if c.Policy, c.PolicyText = last, "default-action "+action; last == Continue {
 			c.Policy = Accept
 		}
@@ -733,7 +733,7 @@ func (v *vyos) chain(l *vyosList) {
 	r := &Rule{ID: "default-action", Where: where, Text: "set " + l.path + " default-action " + action, Action: last}
 	if last == Jump {
 		r.Chain = v.named(l.jump, six)
-	} else if _, ok := vyosActions[action]; !ok {
+	} else if !known {
 		r.Action, r.Words = Uncertain, []string{"default-action " + action}
 	}
 	c.Rules = append(c.Rules, r)

@@ -54,6 +54,7 @@ func TestVyOSRelatives(t *testing.T) {
 		{"the interface below firewall", "set firewall name X default-action drop\nset firewall interface eth0 in name X\n", "", Denied},
 		{"no default-action of a named list is drop", "set firewall name X rule 1 action return\nset firewall name X rule 1 protocol udp\nset firewall interface eth0 in name X\n", "", Denied},
 		{"no default-action of a base chain is accept", "set firewall ipv4 forward filter rule 1 action drop\nset firewall ipv4 forward filter rule 1 protocol udp\n", "", Permitted},
+		{"a default-action of a base chain that nobody knows", "set firewall ipv4 forward filter default-action queue\nset firewall ipv4 forward filter rule 1 action drop\nset firewall ipv4 forward filter rule 1 protocol udp\n", "default-action queue", Possibly},
 		{"no default-action of a zone is drop", "set firewall zone LAN interface eth1\nset firewall zone WAN interface eth0\n", "", Denied},
 		{"a list that is not there", "set firewall interface eth0 in name X\n", "a chain that is not in the export", Possibly},
 		{"lists in a circle", "set firewall ipv4 forward filter rule 1 action jump\nset firewall ipv4 forward filter rule 1 jump-target A\nset firewall ipv4 name A rule 1 action jump\nset firewall ipv4 name A rule 1 jump-target A\n", "circle", Possibly},
