@@ -330,7 +330,8 @@ func (rs *Ruleset) dropped(m Match, f Flow) (out []Term) {
 		if t.Object == "" || t.Not {
 			continue
 		}
-		if told := rs.members[t.Object]; len(told) > 0 {
+		if rs.members != nil {
+			told := rs.members[t.Object]
 			var list []Range
 			for r := range told {
 				if r.holds(v.First) && r.holds(v.Last) {
@@ -354,6 +355,30 @@ func (rs *Ruleset) dropped(m Match, f Flow) (out []Term) {
 		}
 	}
 	return out
+}
+
+// told is a member of an object, as an export has it.
+type told struct {
+	Range
+	member
+}
+
+// tell keeps the members of an object for an Edit that drops one. One that others overlap is left out: what it holds
+// would stay in the object.
+func (rs *Ruleset) tell(object string, list []told) {
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b told) int { return a.First.Compare(b.First) })
+	of := make(map[Range]member)
+	last := Value{} // of all before
+	for i, t := range list {
+		if (i == 0 || last.less(t.First)) && (i+1 == len(list) || t.Last.less(list[i+1].First)) {
+			of[t.Range] = t.member
+		}
+		if last.less(t.Last) {
+			last = t.Last
+		}
+	}
+	rs.members[object] = of
 }
 
 // changedRules are the rules that are in one ruleset and not in another.

@@ -250,3 +250,81 @@ stop NAT masquerade 0 sources moves [lan,wan: 0.0.0.0-10.0.0.0,10.0.0.2-255.255.
 		t.Errorf("got\n%s\nwant\n%s", s, want)
 	}
 }
+
+// What a device is told to take out of an object is a member of it, as the export has it.
+func TestCloseDropsMembersAlone(t *testing.T) {
+	tables := func(sets, match string) string {
+		return sets + "*filter\n:FORWARD DROP [0:0]\n-A FORWARD -p tcp -m set --match-set " + match + " -j ACCEPT\nCOMMIT\n"
+	}
+	nft := func(typ, elements string) string {
+		return `{"nftables": [{"table": {"family": "ip", "name": "t", "handle": 1}}, {"chain": {"family": "ip", "table": "t", "name": "c", "handle": 2, "type": "filter", "hook": "forward", "prio": 0, "policy": "drop"}},
+{"set": {"family": "ip", "name": "s", "table": "t", "type": "` + typ + `", "handle": 9, "elem": [` + elements + `]}},
+{"rule": {"family": "ip", "table": "t", "chain": "c", "handle": 3, "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@s"}}, {"accept": null}]}}]}`
+	}
+	pf := func(aliases string) string {
+		return "<pfsense><interfaces><wan><enable/><ipaddr>198.51.100.1</ipaddr><subnet>24</subnet></wan></interfaces><aliases>" + aliases + "</aliases><filter><rule><type>pass</type><interface>wan</interface><ipprotocol>inet</ipprotocol><source><address>s</address></source><destination><any/></destination></rule></filter></pfsense>"
+	}
+	alias := func(name, members string) string {
+		return "<alias><name>" + name + "</name><type>network</type><address>" + members + "</address></alias>"
+	}
+	for _, c := range []struct{ sentence, text, want string }{
+		{"ipset: a network, not a part of it", tables("create s hash:net family inet\nadd s 203.0.113.0/24\n", "s src"), "ipset del s 203.0.113.0/24"},
+		{"ipset: of networks that touch the one", tables("create s hash:net family inet\nadd s 203.0.113.0/25\nadd s 203.0.113.128/25\n", "s src"), "ipset del s 203.0.113.0/25"},
+		{"ipset: of networks in each other neither", tables("create s hash:net family inet\nadd s 203.0.113.0/24\nadd s 203.0.113.0/25\n", "s src"), ""},
+		{"ipset: no part of a pair", tables("create s hash:ip,port family inet\nadd s 10.20.0.25,tcp:25\n", "s dst,dst"), ""},
+		{"ipset: a port", tables("create s bitmap:port range 0-1024\nadd s 25\nadd s 26\n", "s dst"), "ipset del s 25"},
+		{"ipset: a name that a shell would read", tables("create s$(id) hash:ip family inet\nadd s$(id) 203.0.113.9\n", "s$(id) src"), ""},
+		{"nft: an element", nft("ipv4_addr", `"203.0.113.9", "203.0.113.10"`), "nft delete element ip t s { 203.0.113.9 }"},
+		{"nft: a network, not a part of it", nft("ipv4_addr", `{"prefix": {"addr": "203.0.113.0", "len": 24}}`), "nft delete element ip t s { 203.0.113.0/24 }"},
+		{"pf: a network, not a part of it", pf(alias("s", "203.0.113.0/25 203.0.113.128/25")), "Firewall > Aliases > s: remove 203.0.113.0/25"},
+		{"pf: no part of an alias in the alias", pf(alias("s", "in") + alias("in", "203.0.113.0/25")), ""},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			rs, err := Read("fw", Export{File: File{Name: "r"}, Data: []byte(c.text)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rs.Interfaces == nil {
+				rs.Bind("wan", []string{"eth0"})
+			}
+			rs.Own = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+			f := NewFlow("wan", netip.MustParseAddrPort("203.0.113.9:0"), netip.MustParseAddrPort("10.20.0.25:25"))
+			list, err := rs.Close(f, nil)
+			if err != nil || len(list) == 0 {
+				t.Fatalf("got %v (%v), want edits", list, err)
+			}
+			got := ""
+			for _, x := range list {
+				if x.Kind == DropMember && len(x.Text) > 0 {
+					got += x.Text[0]
+				}
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// Commands are pasted into a shell, as root: what the export says must not be read by it. They are of one family.
+func TestIPTablesCommandsForAShell(t *testing.T) {
+	for _, c := range []struct{ sentence, rule, want string }{
+		{"plain words", "-p tcp -m tcp --dport 25 -j ACCEPT", "iptables -t filter -R FORWARD 1 -s 192.0.2.0/24 -p tcp -m tcp --dport 25 -j ACCEPT"},
+		{"a command in a comment", `-m comment --comment "$(id) it's \"x\"" -j ACCEPT`, `iptables -t filter -R FORWARD 1 -s 192.0.2.0/24 -m comment --comment '$(id) it'\''s "x"' -j ACCEPT`},
+		{"a word that ends a command", "-i eth0;id -j ACCEPT", "iptables -t filter -R FORWARD 1 -s 192.0.2.0/24 -i 'eth0;id' -j ACCEPT"},
+		{"a control byte", "-m comment --comment \"a\x1bb\" -j ACCEPT", ""},
+		{"a source that leaves", "! -s 10.0.0.0/8 -j ACCEPT", "iptables -t filter -R FORWARD 1 -s 192.0.2.0/24 -j ACCEPT"},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			rs, err := Read("fw", Export{File: File{Name: "rules.v4"}, Data: []byte("*filter\n:FORWARD DROP [0:0]\n-A FORWARD " + c.rule + "\nCOMMIT\n")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			chain := rs.Chains["iptables filter FORWARD"]
+			got := editIPTables(rs, Edit{Kind: Narrow, Chain: chain, Rule: chain.Rules[0], Sources: []netip.Prefix{netip.MustParsePrefix("::/0"), netip.MustParsePrefix("192.0.2.0/24")}})
+			if s := fmt.Sprint(strings.Join(got, "\n")); s != c.want {
+				t.Errorf("got  %s\nwant %s", s, c.want)
+			}
+		})
+	}
+}

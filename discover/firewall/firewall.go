@@ -29,7 +29,8 @@ type Ruleset struct {
 	Notes      []Note // what was not understood, and is left out of the rules
 	// Exported is when the export was made, as far as known; counters are of that time.
 	Exported time.Time
-	// members are the device's own names of what an object holds, for an Edit that drops one of them.
+	// members are what an object holds, as the export has it, with the device's own names, for an Edit that drops one of
+	// them. nil: the export does not tell.
 	members map[string]map[Range]member
 }
 

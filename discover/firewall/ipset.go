@@ -314,6 +314,16 @@ func (p *tableRule) setMatches(s *ipset, flags string, lists bool) (out []Match)
 	if len(sides) < len(s.kinds) || s.family != 0 && s.family != p.section.family {
 		return out
 	}
+	if len(s.kinds) == 1 && s.mask == 0 && len(s.groups) == 1 && len(s.words) == 0 {
+		var list []told
+		for _, r := range s.groups[0].first {
+			list = append(list, told{Range: r})
+		}
+		for _, n := range s.groups[0].nets {
+			list = append(list, told{Range: PrefixRange(n.prefix)})
+		}
+		p.rs.tell(s.name, list)
+	}
 	var addrs [][]Range
 	if s.kinds[0] == "net" {
 		addrs = s.addrs()

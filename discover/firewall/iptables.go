@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // iptables is the language of iptables-save, ip6tables-save and ipset save.
@@ -102,6 +104,7 @@ type tableReader struct {
 }
 
 func readIPTables(rs *Ruleset, files []Export) error {
+	rs.members = make(map[string]map[Range]member)
 	t := &tableReader{rs: rs, sets: make(map[string]*ipset), ifs: make(map[string]bool), uses: make(map[setUse][]Match), filled: make(map[string]bool)}
 	var exported time.Time
 	for _, f := range files {
@@ -1095,6 +1098,9 @@ func editIPTables(_ *Ruleset, e Edit) []string {
 		return nil
 	}
 	table, chain, n := f[1], f[len(f)-1], strconv.Itoa(e.At+1)
+	if !shell(chain) {
+		return nil
+	}
 	command := func(do string, words ...string) string {
 		return strings.Join(append([]string{f[0], "-t", table, do, chain}, words...), " ")
 	}
@@ -1112,6 +1118,9 @@ func editIPTables(_ *Ruleset, e Edit) []string {
 			return []string{command("-I", append(append([]string{n}, to...), "-j", target)...)}
 		}
 		for _, s := range e.Sources {
+			if s.Addr().Is4() != (f[0] == "iptables") {
+				continue
+			}
 			out = append(out, command("-I", append(append([]string{n, "-s", s.String()}, to...), "-j", target)...))
 		}
 		return out
@@ -1137,16 +1146,22 @@ func editIPTables(_ *Ruleset, e Edit) []string {
 			return nil
 		}
 		rest, ok := withoutSource(e.Rule.Text)
-		if !ok {
+		var from []netip.Prefix // the table is of one family
+		for _, s := range e.Sources {
+			if s.Addr().Is4() == (f[0] == "iptables") {
+				from = append(from, s)
+			}
+		}
+		if !ok || len(from) == 0 {
 			return nil
 		}
-		out := []string{command("-R", n, "-s", e.Sources[0].String(), rest)}
-		for _, s := range e.Sources[1:] {
+		out := []string{command("-R", n, "-s", from[0].String(), rest)}
+		for _, s := range from[1:] {
 			out = append(out, command("-I", n, "-s", s.String(), rest))
 		}
 		return out
 	case DropMember:
-		if e.Object == "" {
+		if !shell(e.Object) {
 			return nil
 		}
 		first, last := e.Member.First, e.Member.Last
@@ -1169,13 +1184,13 @@ func editIPTables(_ *Ruleset, e Edit) []string {
 	return nil
 }
 
-// withoutSource takes -A CHAIN and -s from the text of a rule.
+// withoutSource takes -A CHAIN and -s from the text of a rule, and writes the rest for a shell.
 func withoutSource(text string) (string, bool) {
 	if strings.Contains(text, "…") { // it was cut, or something secret was taken out
 		return "", false
 	}
-	words := strings.Split(text, " ")
-	if len(words) < 2 {
+	words, whole := tableWords(text)
+	if len(words) < 2 || !whole {
 		return "", false
 	}
 	words = words[2:]
@@ -1196,7 +1211,30 @@ func withoutSource(text string) (string, bool) {
 		if end > len(words) {
 			return "", false
 		}
-		return strings.Join(append(slices.Clone(words[:start]), words[end:]...), " "), true
+		words = slices.Concat(words[:start], words[end:])
+		break
 	}
-	return strings.Join(words, " "), true
+	out := make([]string, 0, len(words))
+	for _, w := range words {
+		if !pastable(w) {
+			return "", false
+		}
+		out = append(out, quoted(w))
+	}
+	return strings.Join(out, " "), true
+}
+
+// quoted writes a word for a shell: in single quotes, unless it is plain.
+func quoted(w string) string {
+	if w != "" && !strings.ContainsFunc(w, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9') && !strings.ContainsRune("-_.,:/+=@%", r)
+	}) {
+		return w
+	}
+	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+}
+
+// pastable reports whether a word can be pasted: a control byte may end a line, or more.
+func pastable(w string) bool {
+	return utf8.ValidString(w) && !strings.ContainsFunc(w, unicode.IsControl)
 }

@@ -47,6 +47,7 @@ type nft struct {
 	rules    []nftRule
 	counters map[string]*nftCounter
 	filled   map[string]bool // sets that rules add to: what is in them changes with each packet
+	named    map[string]int  // how many tables have a set of a name
 	emptied  map[string]bool // sets that rules take from
 	// What rules of the whole set do, and what other rules then cannot know.
 	notrack, snat, dnat bool
@@ -100,6 +101,7 @@ type nftSet struct {
 	terms  map[string]Term         // of concatenations
 	// limited: an element, or each, has a limit of its own, so that a packet may be in the set or not.
 	limited bool
+	masked  bool // some rule looks at it through a mask
 }
 
 type nftCounter struct {
@@ -115,7 +117,8 @@ type nftRule struct {
 }
 
 func readNft(rs *Ruleset, files []Export) error {
-	n := &nft{rs: rs, follows: make(map[string]bool), tables: make(map[string]*nftTable), counters: make(map[string]*nftCounter), filled: make(map[string]bool), emptied: make(map[string]bool)}
+	rs.members = make(map[string]map[Range]member)
+	n := &nft{rs: rs, follows: make(map[string]bool), tables: make(map[string]*nftTable), counters: make(map[string]*nftCounter), filled: make(map[string]bool), emptied: make(map[string]bool), named: make(map[string]int)}
 	for i := range files {
 		if err := n.file(&files[i]); err != nil {
 			return err
@@ -268,6 +271,7 @@ func (n *nft) object(f *Export, where Place, raw json.RawMessage) (bool, error) 
 		case "set", "map":
 			t.sets[o.Name] = &nftSet{name: o.Name, elem: nftList(o.Elem), limited: slices.ContainsFunc(nftList(loose["stmt"]), nftLimit)}
 			n.elements += len(nftList(o.Elem))
+			n.named[o.Name]++
 		case "element":
 			if s := t.sets[o.Name]; s != nil {
 				s.elem = append(s.elem, nftList(o.Elem)...)
@@ -1522,6 +1526,7 @@ func (n *nft) values(t *nftTable, k nftKey, right any) nftValues {
 		}
 		got := n.read(k, s.elem)
 		got.object = s.name
+		n.tell(k, s)
 		if n.filled[t.key+" "+s.name] {
 			got.word = k.text + " " + name + " (filled by rules)"
 		}
@@ -1532,6 +1537,22 @@ func (n *nft) values(t *nftTable, k nftKey, right any) nftValues {
 		return got
 	}
 	return n.read(k, nftElements(right))
+}
+
+// tell keeps the elements of a set. A name that two tables have, and a set that is looked at through a mask, are not told.
+func (n *nft) tell(k nftKey, s *nftSet) {
+	s.masked = s.masked || k.mask != nil
+	if n.named[s.name] > 1 || s.masked || k.kind != nftNumber {
+		n.rs.tell(s.name, nil)
+		return
+	}
+	var list []told
+	for _, e := range s.elem {
+		if r, ok := k.value(nftBare(e)); ok {
+			list = append(list, told{Range: r})
+		}
+	}
+	n.rs.tell(s.name, list)
 }
 
 // nftElements lists what stands on a right side.

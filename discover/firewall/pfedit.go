@@ -8,20 +8,13 @@ import (
 
 // editPF tells the steps in the pages of pfSense and OPNsense: neither has a line to type. Rules that a product makes by
 // itself are no lines of these pages; what to do about them depends on where they come from.
-func editPF(e Edit, opn bool) []string {
+func editPF(rs *Ruleset, e Edit, opn bool) []string {
 	if e.Kind == DropMember {
-		if e.Object == "" {
+		m, ok := rs.members[e.Object][e.Member]
+		if !ok || m.name == "" {
 			return nil
 		}
-		var out []string
-		for _, prefix := range e.Member.Prefixes() {
-			text := prefix.String()
-			if prefix.IsSingleIP() {
-				text = prefix.Addr().String()
-			}
-			out = append(out, fmt.Sprintf("Firewall > Aliases > %s: remove %s", e.Object, text))
-		}
-		return append(out, "Apply changes")
+		return []string{fmt.Sprintf("Firewall > Aliases > %s: remove %s", m.group, m.name), "Apply changes"}
 	}
 	r := e.Rule
 	if r == nil {

@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -68,6 +69,7 @@ func (p *pf) resolve(name string, a *pfAlias, ports bool) pfSet {
 		Range
 		not bool
 	}
+	var own []told
 	var list []entry
 	var words []string
 	negated := slices.ContainsFunc(a.entries, func(s string) bool { return strings.HasPrefix(s, "!") })
@@ -81,16 +83,19 @@ func (p *pf) resolve(name string, a *pfAlias, ports bool) pfSet {
 		if ports {
 			if r, ok := pfPorts(text); ok {
 				list = append(list, entry{r, not})
+				own = append(own, told{r, member{name, text}})
 				continue
 			}
 		} else if r, err := ParseAddrs(text); err == nil {
 			list = append(list, entry{r, not})
+			own = append(own, told{r, member{name, text}})
 			continue
 		}
 		var sub pfSet
 		if b := p.aliases[text]; b != nil {
 			nested[text] = !negated // named again, it adds nothing
 			sub = p.resolve(text, b, ports)
+			p.inner[text] = true
 		} else if key, ok := strings.CutPrefix(text, "__"); ok && strings.HasSuffix(key, "_network") {
 			sub = p.address(strings.TrimSuffix(key, "_network"))
 		} else {
@@ -103,6 +108,7 @@ func (p *pf) resolve(name string, a *pfAlias, ports bool) pfSet {
 		}
 		for _, r := range sub.ranges {
 			list = append(list, entry{r, not})
+			own = append(own, told{Range: r}) // what it holds too cannot be dropped
 		}
 		if sub.word != "" && len(words) < 4 {
 			words = append(words, sub.word)
@@ -142,6 +148,10 @@ func (p *pf) resolve(name string, a *pfAlias, ports bool) pfSet {
 			s.ranges = append(s.ranges, e.Range)
 		}
 		s.ranges = Merge(s.ranges)
+	}
+	if !negated && !strings.HasPrefix(a.kind, "url") {
+		p.rs.tell(name, own)
+		maps.DeleteFunc(p.rs.members[name], func(_ Range, m member) bool { return m.name == "" })
 	}
 	if len(words) > 0 {
 		s.word = "alias " + name + " with " + strings.Join(words, " ")

@@ -28,13 +28,13 @@ var (
 			return pfFirstTag(start) == "pfsense" || strings.HasPrefix(string(start), "---- BEGIN config.xml ----")
 		},
 		read: func(rs *Ruleset, files []Export) error { return readPF(rs, files, false) },
-		edit: func(rs *Ruleset, e Edit) []string { return editPF(e, false) },
+		edit: func(rs *Ruleset, e Edit) []string { return editPF(rs, e, false) },
 	}
 	opnsense = language{
 		name: "opnsense", export: opnsenseExport,
 		is:   func(start []byte) bool { return pfFirstTag(start) == "opnsense" },
 		read: func(rs *Ruleset, files []Export) error { return readPF(rs, files, true) },
-		edit: func(rs *Ruleset, e Edit) []string { return editPF(e, true) },
+		edit: func(rs *Ruleset, e Edit) []string { return editPF(rs, e, true) },
 	}
 )
 
@@ -64,6 +64,7 @@ type pf struct {
 	vips        []pfVIP
 	gateways    map[string]string // interface of a gateway
 	aliases     map[string]*pfAlias
+	inner       map[string]bool // aliases that are in others
 	depth       int             // aliases in aliases, now
 	nested      int             // members that aliases have by others in them
 	missing     map[string]bool // names that a note tells of
@@ -124,7 +125,13 @@ func readPF(rs *Ruleset, files []Export, opn bool) error {
 	if root == nil {
 		return fmt.Errorf("%s:%d: is not XML to its end: %v; %s", f.Name, line, err, how)
 	}
-	p := &pf{rs: rs, opn: opn, file: f.Name, root: root, gateways: make(map[string]string), aliases: make(map[string]*pfAlias), missing: make(map[string]bool)}
+	rs.members = make(map[string]map[Range]member)
+	p := &pf{rs: rs, opn: opn, file: f.Name, root: root, gateways: make(map[string]string), aliases: make(map[string]*pfAlias), inner: make(map[string]bool), missing: make(map[string]bool)}
+	defer func() { // what is in another alias leaves that, too
+		for name := range p.inner {
+			delete(rs.members, name)
+		}
+	}()
 	p.readInterfaces()
 	p.readAliases()
 	p.readRoutes()

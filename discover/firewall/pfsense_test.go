@@ -218,6 +218,7 @@ func TestPFEdit(t *testing.T) {
 		{"no source NAT for one", nat, "nat/outbound/rule 3", StopNAT, Edit{Dst: mx}, `Firewall > NAT > Outbound: add above "outsiders look inside" (nat/outbound/rule 3): Do not NAT, IPv4, TCP, source any, destination 192.0.2.25 port 25`},
 		{"nor for what comes by itself", nat, "automatic wan", StopNAT, Edit{Dst: mx}, `Firewall > NAT > Outbound, mode Hybrid: add above automatic wan: Do not NAT, IPv4, TCP, source any, destination 192.0.2.25 port 25`},
 		{"a member less", nat, "nat/rule 6", DropMember, Edit{Object: "POOL", Member: One(netip.MustParseAddr("172.16.5.31"))}, `Firewall > Aliases > POOL: remove 172.16.5.31`},
+		{"part of a member", nat, "nat/rule 6", DropMember, Edit{Object: "POOL", Member: PrefixRange(netip.MustParsePrefix("172.16.5.0/24"))}, ""},
 		{"the new rules of OPNsense", model, "wan-20", DenyAbove, Edit{Dst: mx}, `Firewall > Rules [new]: add above "two of each" (uuid wan-20): Block, Quick, interface wan, direction in, IPv4, TCP, source any, destination 192.0.2.25 port 25`},
 	} {
 		chain, at := pfRuleOf(t, c.rs, c.id)
@@ -229,7 +230,7 @@ func TestPFEdit(t *testing.T) {
 			}
 		}
 		got := ""
-		if lines := editPF(e, c.rs.Language == "opnsense"); len(lines) > 0 {
+		if lines := editPF(c.rs, e, c.rs.Language == "opnsense"); len(lines) > 0 {
 			got = lines[0]
 		}
 		if got != c.want {
@@ -265,7 +266,7 @@ func FuzzPF(f *testing.F) {
 					t.Fatalf("%s: rule %s is at %v, in a file of %d lines", name, r.ID, r.Where, lines)
 				}
 				for kind := range StopNAT + 1 {
-					editPF(Edit{Kind: kind, Chain: c, At: i, Rule: r, Dst: netip.MustParseAddrPort("192.0.2.25:25")}, rs.Language == "opnsense")
+					editPF(rs, Edit{Kind: kind, Chain: c, At: i, Rule: r, Dst: netip.MustParseAddrPort("192.0.2.25:25")}, rs.Language == "opnsense")
 				}
 			}
 		}
