@@ -208,3 +208,34 @@ func TestSigned(t *testing.T) {
 		}
 	}
 }
+
+func TestSecretsOfPeopleAreNotShown(t *testing.T) {
+	for text, want := range map[string]string{
+		"パスワード: hunter2":                "パスワード: …",
+		"パスワード＝hunter2":                "パスワード＝…",
+		"pwd: hunter2":                  "pwd: …",
+		"PW=hunter2":                    "PW=…",
+		"pass hunter2 for relay":        "pass … for relay",
+		"pass: hunter2":                 "pass: …",
+		"password is hunter2":           "password is …",
+		"password 7 hunter2":            "password 7 …",
+		"psksecret ENC hunter2":         "psksecret ENC …",
+		"snmp community ro hunter2":     "snmp community ro …",
+		"https://admin:hunter2@fw/":     "https://admin:…@fw/",
+		"Authorization: Bearer hunter2": "Authorization: Bearer …",
+		"pass in quick inet6":           "pass in quick inet6",
+		"pass inet6 proto tcp":          "pass inet6 proto tcp",
+		"pass mail to mx1":              "pass mail to mx1",
+		"https://fw.example:8443/x":     "https://fw.example:8443/x",
+		"パスワード変更の件":                     "パスワード変更の件",
+		"forbearer of hunter2":          "forbearer of hunter2",
+	} {
+		got := clean(text, 100)
+		if got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+		if again := clean(got, 100); again != got {
+			t.Errorf("%s: cleaned again it is %s", got, again)
+		}
+	}
+}

@@ -200,11 +200,18 @@ func first(texts ...string) string {
 	return texts[i]
 }
 
-// secret finds words behind which exports have what must not be shown. A bare "pass" is an action too: "pass in".
-var secret = regexp.MustCompile(`(?i)((?:(?:pass(?:word|wd|phrase)|secret|psk(?:secret)?|community|(?:private|shared|auth|api|pre-shared)[-_ ]?key|key-string|token|authkey|privkey)["']?\s*[:=>]?|\bpass["']?\s*[:=])\s*)("[^"]*"|'[^']*'|[^\s"'<,;}]+)`)
+var (
+	// secret finds words behind which exports and people have what must not be shown. Between the two may stand a kind of
+	// it: password 7 …, psksecret ENC …, community ro …
+	secret = regexp.MustCompile(`(?i)((?:(?:pass(?:word|wd|phrase)|secret|psk(?:secret)?|community|(?:private|shared|auth|api|pre-shared)[-_ ]?key|key-string|token|authkey|privkey)["']?\s*[:=>：＝]?|(?:パスワード|\b(?:pass|pwd|pw))["']?\s*[:=：＝]|\bbearer\s)\s*(?:(?:ENC|ro|rw|is|[0-9])\s+)?)("[^"]*"|'[^']*'|[^\s"'<,;}]+)`)
+	// secretURL is a password in an address: https://user:password@host.
+	secretURL = regexp.MustCompile(`(://[^\s/:@"'<>]*:)[^\s/@"'<>]+@`)
+	// secretPass is what may be a password behind a bare "pass", which is an action too: "pass in", "pass inet6".
+	secretPass = regexp.MustCompile(`(?i)(\bpass\s+)([a-z]+[0-9][^\s"'<,;}]*|[0-9]+[a-z][^\s"'<,;}]*)`)
+)
 
-// secretRoots is in every text that secret matches: to look for them is quicker.
-var secretRoots = []string{"pass", "secret", "psk", "community", "key", "token"}
+// secretRoots is in every text that these match: to look for them is quicker.
+var secretRoots = []string{"pass", "secret", "psk", "community", "key", "token", "pw", "パスワード", "bearer", "://"}
 
 // clean cuts a text and takes secrets out of it. Control bytes are escaped where the text is shown.
 func clean(s string, most int) string {
@@ -212,7 +219,14 @@ func clean(s string, most int) string {
 		s = s[:4*most]
 	}
 	if lower := strings.ToLower(s); slices.ContainsFunc(secretRoots, func(root string) bool { return strings.Contains(lower, root) }) {
-		s = secret.ReplaceAllString(s, "${1}…")
+		s = secretURL.ReplaceAllString(secret.ReplaceAllString(s, "${1}…"), "${1}…@")
+		s = secretPass.ReplaceAllStringFunc(s, func(m string) string {
+			at := strings.LastIndexAny(m, " \t\n") + 1
+			if slices.Contains([]string{"inet4", "inet6", "ipv4", "ipv6"}, strings.ToLower(m[at:])) {
+				return m
+			}
+			return m[:at] + "…"
+		})
 	}
 	s = strings.ToValidUTF8(s, "\ufffd")
 	if len(s) > most {
