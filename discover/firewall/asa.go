@@ -67,7 +67,7 @@ func readASA(rs *Ruleset, files []Export) error {
 		}
 		configs++
 		last, system := 0, false
-		err := ciscoBlocks(f, asaWants, &kept, func(b ciscoBlock) {
+		err := ciscoBlocks(rs, f, asaWants, &kept, func(b ciscoBlock) {
 			w := b.words
 			last = b.n
 			switch w[0] {

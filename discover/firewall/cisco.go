@@ -92,7 +92,7 @@ type ciscoBinding struct {
 }
 
 // ciscoBlocks calls take with each block of a configuration that want asks for by its first words.
-func ciscoBlocks(f Export, want func(words []string) bool, kept *int, take func(ciscoBlock)) error {
+func ciscoBlocks(rs *Ruleset, f Export, want func(words []string) bool, kept *int, take func(ciscoBlock)) error {
 	var block ciscoBlock
 	open := false
 	flush := func() {
@@ -107,6 +107,7 @@ func ciscoBlocks(f Export, want func(words []string) bool, kept *int, take func(
 		text = rest
 		if len(line) > ciscoLongLine {
 			flush()
+			rs.note(Place{File: f.Name, Line: n}, "a line of more than %d kB is left out: if it is a rule, answers are wrong", ciscoLongLine>>10)
 			continue
 		}
 		if strings.Contains(line, "More") {

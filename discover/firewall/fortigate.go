@@ -36,6 +36,7 @@ var fortiTables = map[string]bool{
 	"firewall vipgrp6": true, "firewall ippool": true, "firewall ippool6": true, "firewall policy": true, "firewall policy6": true,
 	"firewall consolidated policy": true, "firewall security-policy": true, "firewall central-snat-map": true,
 	"firewall local-in-policy": true, "firewall local-in-policy6": true, "firewall acl": true, "firewall acl6": true,
+	"firewall DoS-policy": true, "firewall DoS-policy6": true, "firewall interface-policy": true, "firewall interface-policy6": true,
 	"firewall schedule onetime": true, "vpn ssl settings": true,
 }
 
@@ -101,6 +102,14 @@ func readFortigate(rs *Ruleset, files []Export) error {
 	}
 	if err := f.choose(all, files[0].Name); err != nil {
 		return err
+	}
+	for _, table := range []string{"firewall DoS-policy", "firewall DoS-policy6", "firewall interface-policy", "firewall interface-policy6"} {
+		for _, e := range f.tables[table] {
+			if e.one("status") != "disable" {
+				rs.note(e.where, "config %s is not modelled: what it stops may be shown as permitted", table)
+				break
+			}
+		}
 	}
 	f.network()
 	f.translations()
@@ -486,6 +495,9 @@ func (f *forti) network() {
 	f.places = known
 	for _, e := range f.tables["system interface"] {
 		i := Interface{Name: e.id}
+		if e.one("status") == "down" {
+			rs.note(e.where, "interface %s is down: its rules are told as if it were up", e.id)
+		}
 		if p, ok := fortiNet(e.set["ip"]); ok {
 			i.Addrs = append(i.Addrs, p)
 		}
@@ -1448,6 +1460,15 @@ func (f *forti) behind(add func(Step, *Chain)) {
 // mean nothing is in fortiNothing.
 var fortiConditions = regexp.MustCompile(`^(?:internet-service.*|network-service.*|ztna-.*|users|groups|fsso-groups|devices|device-.*|.*vendor-mac.*|src-.*|dst-.*|tos.*|vlan-filter|reputation-.*|sgt.*|identity-based.*|application|app-category|app-group|url-category|nat46|nat64|learning-mode)$`)
 
+// fortiHarmless are settings of a policy that are read elsewhere, or do not change which connections it matches: logs,
+// inspection, shaping, names. What is in neither list may narrow a policy.
+var fortiHarmless = regexp.MustCompile(`^(?:name|uuid|comments?|label|global-label|tags|(?:src|dst)intf|intf|interface|(?:src|dst)addr[46]?(?:-negate)?|service(?:-negate)?|action|schedule|schedule-timeout|status|` +
+	`nat|ippool|poolname6?|fixedport|natip|natinbound|natoutbound|port-preserve|port-random|permit-any-host|permit-stun-host|rtp-nat|rtp-addr|pcp-.*|cgn-.*|eif-.*|match-vip|match-vip-only|` +
+	`logtraffic.*|log-.*|custom-log-fields|capture-packet|utm-.*|inspection-mode|profile-.*|.*-profile|.*-sensor|application-list|ips-voip-filter|dlp-.*|ssl-.*|.*-shaper|.*-shaper-reverse|traffic-shaper.*|per-ip-shaper|dynamic-shaping|class-id|` +
+	`auth-.*|redirect-url|disclaimer|email-collect|ntlm.*|rsso|fsso|fsso-agent-for-ntlm|wsso|radius-.*|session-ttl|vlan-cos-.*|inbound|outbound|vpntunnel|wccp|webcache.*|webproxy-.*|wanopt.*|http-policy-redirect|ssh-policy-redirect|` +
+	`diffserv.*|tcp-mss-.*|tcp-session-without-syn|anti-replay|delay-tcp-npu-session|auto-asic-offload|np-acceleration|policy-offload|block-notification|replacemsg-.*|timeout-send-rst|send-deny-packet|firewall-session-dirty|` +
+	`geoip-.*|passive-wan-health-measurement|decrypted-traffic-mirror|policy-expiry.*|policy-behavior-type|policyid|scan-botnet-connections|endpoint-.*|best-route|enforce-default-app-port|ha-mgmt-intf-only|virtual-patch|sec-default-action|network-service-dynamic|fragment)$`)
+
 var fortiNothing = []string{"", "disable", "0", "0x00", "any", "destination", "source", "all", "or"}
 
 // policy reads a policy: one rule for each family of addresses that it has.
@@ -1626,7 +1647,8 @@ func (f *forti) destination(e *fortiEntry, names []string, six, negate bool, act
 func (f *forti) conditions(e *fortiEntry) (m Match) {
 	var keys []string
 	for key, v := range e.set {
-		if fortiConditions.MatchString(key) && !strings.HasSuffix(key, "addr-negate") && !strings.HasSuffix(key, "addr6-negate") && len(v) > 0 && !slices.Contains(fortiNothing, v[0]) {
+		known := fortiHarmless.MatchString(key) && key != "match-vip-only"
+		if (fortiConditions.MatchString(key) || !known) && !strings.HasSuffix(key, "addr-negate") && !strings.HasSuffix(key, "addr6-negate") && len(v) > 0 && !slices.Contains(fortiNothing, v[0]) {
 			keys = append(keys, key)
 		}
 	}

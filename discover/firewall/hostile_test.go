@@ -109,3 +109,50 @@ func TestFramesThatManyJumpsLeadAreFollowedOnce(t *testing.T) {
 		}
 	}
 }
+
+// What is not modelled, and may decide before the rules do, is told.
+func TestNotesOfWhatIsNotModelled(t *testing.T) {
+	const asa = "ASA Version 9.12\naccess-list OUT extended permit tcp any any eq smtp\n%saccess-group OUT in interface outside\n: end\n"
+	const ios = "version 15.1\ninterface Gi0/0\n ip address 10.0.0.1 255.0.0.0\n ip access-group X in\n%sip access-list extended X\n permit tcp any any\nend\n"
+	long := func(start string) string { return start + strings.Repeat("x", 17<<10) + "\n" }
+	const pf = "<pfsense><interfaces><wan><enable/><ipaddr>198.51.100.1</ipaddr><subnet>24</subnet></wan></interfaces>%s<filter><rule><type>pass</type><interface>wan</interface><source><any/></source><destination><any/></destination></rule></filter></pfsense>"
+	const forti = "#config-version=FGVM64-7.4.3-FW-build2573-240201:opmode=0:vdom=0:user=admin\nconfig system interface\nedit \"port1\"\nset ip 198.51.100.1 255.255.255.0\n%snext\nend\n%sconfig firewall policy\nedit 1\nset srcintf \"port1\"\nset dstintf \"any\"\nset action accept\nset srcaddr \"all\"\nset dstaddr \"all\"\nset schedule \"always\"\nset service \"ALL\"\n%snext\nend\n"
+	panos := panosConfig(`<vsys><entry name="vsys1"><zone><entry name="out"><network><layer3><member>e1</member></layer3></network></entry></zone><rulebase>
+<dos><rules><entry name="no mail"><from><zone><member>out</member></zone></from><action><deny/></action></entry></rules></dos>
+<security><rules><entry name="r"><from><member>any</member></from><to><member>any</member></to><source><member>any</member></source><destination><member>any</member></destination><application><member>any</member></application><service><member>any</member></service><action>allow</action></entry></rules></security></rulebase></entry></vsys>`)
+	for _, c := range []struct{ sentence, text, note, word string }{
+		{"a line of ASA that is too long", fmt.Sprintf(asa, long("access-list OUT extended deny tcp any any log ")), "a line of more than 16 kB is left out", ""},
+		{"a line of IOS that is too long", fmt.Sprintf(ios, long("access-list 101 deny tcp any any ")), "a line of more than 16 kB is left out", ""},
+		{"a load balancer of pfSense", fmt.Sprintf(pf, "<load_balancer><virtual_server><name>mx</name></virtual_server></load_balancer>"), "load_balancer: virtual server mx is not modelled", ""},
+		{"DoS protection of PAN-OS", panos, "DoS protection: rule no mail is asked before", ""},
+		{"a DoS-policy", fmt.Sprintf(forti, "", "config firewall DoS-policy\nedit 1\nset interface \"port1\"\nnext\nend\n", ""), "config firewall DoS-policy is not modelled", ""},
+		{"an interface-policy", fmt.Sprintf(forti, "", "config firewall interface-policy\nedit 1\nset interface \"port1\"\nnext\nend\n", ""), "config firewall interface-policy is not modelled", ""},
+		{"an interface that is down", fmt.Sprintf(forti, "set status down\n", "", ""), "interface port1 is down", ""},
+		{"a policy for VIPs alone", fmt.Sprintf(forti, "", "", "set match-vip-only enable\n"), "", "match-vip-only enable"},
+		{"a setting that nobody knows", fmt.Sprintf(forti, "", "", "set frobnicate-match \"x\"\n"), "", "frobnicate-match x"},
+		{"settings that are harmless", fmt.Sprintf(forti, "", "", "set logtraffic all\nset utm-status enable\nset ips-sensor \"default\"\nset ssl-ssh-profile \"certificate-inspection\"\nset nat enable\n"), "", ""},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			rs, err := Read("fw", Export{File: File{Name: "c"}, Data: []byte(c.text)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if all := fmt.Sprint(rs.Notes); !strings.Contains(all, c.note) {
+				t.Errorf("got notes %s, want %q", all, c.note)
+			}
+			var words []string
+			for _, chain := range rs.Chains {
+				for _, r := range chain.Rules {
+					for _, m := range r.Match {
+						if m.Field == Unmodelled {
+							words = append(words, m.Word)
+						}
+					}
+				}
+			}
+			if got := strings.Join(words, "; "); !strings.HasPrefix(c.sentence, "a line") && got != c.word && !strings.HasPrefix(got, c.word+"; ") {
+				t.Errorf("got words %q, want %q", got, c.word)
+			}
+		})
+	}
+}

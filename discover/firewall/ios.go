@@ -48,7 +48,7 @@ func readIOS(rs *Ruleset, files []Export) error {
 		}
 		configs++
 		last := 0
-		err := ciscoBlocks(f, iosWants, &kept, func(b ciscoBlock) {
+		err := ciscoBlocks(rs, f, iosWants, &kept, func(b ciscoBlock) {
 			w := b.words
 			last = b.n
 			switch {

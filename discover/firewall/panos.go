@@ -468,6 +468,11 @@ func (p *panos) rules(bases []panosRulebase) {
 		for _, e := range b.node.list("security", "rules") {
 			security.Rules = append(security.Rules, p.security(&b, e))
 		}
+		for _, e := range b.node.list("dos", "rules") {
+			if e.value("disabled") != "yes" {
+				p.rs.note(b.at(e), "DoS protection: rule %s is asked before the security rules, and is not modelled: what it denies may be shown as permitted", clean(e.entry, 80))
+			}
+		}
 		for _, e := range b.node.list("pbf", "rules") {
 			if e.value("disabled") != "yes" {
 				p.rs.note(b.at(e), "policy based forwarding: rule %s may send connections out by another zone than the route's", clean(e.entry, 80))

@@ -132,6 +132,9 @@ func readPF(rs *Ruleset, files []Export, opn bool) error {
 			delete(rs.members, name)
 		}
 	}()
+	for _, e := range root.kid("load_balancer").all("virtual_server") {
+		rs.note(p.at(e), "load_balancer: virtual server %s is not modelled: relayd may send connections on to its pool", clean(e.of("name"), 80))
+	}
 	p.readInterfaces()
 	p.readAliases()
 	p.readRoutes()

@@ -30,7 +30,7 @@ var pfParts = map[string]bool{
 	"system/disablenatreflection": true, "system/enablenatreflectionpurenat": true, "system/enablebinatreflection": true,
 	"system/enablenatreflectionhelper": true, "system/no_apipa_block": true, "system/no_port0_block": true,
 	"interfaces": true, "filter": true, "nat": true, "aliases": true, "virtualip": true, "gateways": true,
-	"staticroutes": true, "ifgroups": true,
+	"staticroutes": true, "ifgroups": true, "load_balancer": true,
 	"OPNsense": true, "OPNsense/Firewall": true, "OPNsense/Gateways": true, "OPNsense/Interfaces": true,
 	"openvpn": true, "openvpn/openvpn-server": true, "openvpn/openvpn-client": true, "installedpackages": true, "installedpackages/miniupnpd": true,
 }

@@ -122,6 +122,9 @@ func readVyOS(rs *Ruleset, files []Export) error {
 	return nil
 }
 
+// vyosPrompt is what a terminal shows before a command: vyos@fw# set …
+var vyosPrompt = regexp.MustCompile(`^[^\s@'"]+@[^\s'"]+[#$] *set `)
+
 func (v *vyos) file(f *Export) {
 	line := 0
 	for rest := f.Data; len(rest) > 0; {
@@ -129,6 +132,9 @@ func (v *vyos) file(f *Export) {
 		var text []byte
 		text, rest, _ = bytes.Cut(rest, []byte("\n"))
 		text = bytes.TrimSpace(text)
+		if prompt := vyosPrompt.Find(text); prompt != nil { // of a recorded session
+			text = text[len(prompt)-len("set "):]
+		}
 		where := Place{File: f.Name, Line: line}
 		switch {
 		case len(text) == 0 || text[0] == '#':

@@ -54,6 +54,7 @@ func TestVyOSRelatives(t *testing.T) {
 		{"the interface below firewall", "set firewall name X default-action drop\nset firewall interface eth0 in name X\n", "", Denied},
 		{"no default-action of a named list is drop", "set firewall name X rule 1 action return\nset firewall name X rule 1 protocol udp\nset firewall interface eth0 in name X\n", "", Denied},
 		{"no default-action of a base chain is accept", "set firewall ipv4 forward filter rule 1 action drop\nset firewall ipv4 forward filter rule 1 protocol udp\n", "", Permitted},
+		{"set-commands behind a prompt", "set firewall ipv4 forward filter default-action accept\nvyos@fw# set firewall ipv4 forward filter rule 1 action drop\nadmin@fw.example:~$ set firewall ipv4 forward filter rule 1 protocol tcp\n", "", Denied},
 		{"a default-action of a base chain that nobody knows", "set firewall ipv4 forward filter default-action queue\nset firewall ipv4 forward filter rule 1 action drop\nset firewall ipv4 forward filter rule 1 protocol udp\n", "default-action queue", Possibly},
 		{"no default-action of a zone is drop", "set firewall zone LAN interface eth1\nset firewall zone WAN interface eth0\n", "", Denied},
 		{"a list that is not there", "set firewall interface eth0 in name X\n", "a chain that is not in the export", Possibly},
