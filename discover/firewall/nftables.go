@@ -206,10 +206,8 @@ func (n *nft) object(f *Export, where Place, raw json.RawMessage) (bool, error) 
 			return false, nil
 		}
 		var o struct {
-			Family, Table, Name, Chain, Type, Hook, Policy string
-			Prio                                           *int
-			Dev, Devs, Flags, Elem                         any
-			Packets, Bytes                                 uint64
+			Family, Table, Name, Type, Hook, Policy string
+			Dev, Devs, Flags, Elem                  any
 		}
 		var loose map[string]any
 		d := json.NewDecoder(bytes.NewReader(raw))

@@ -483,7 +483,6 @@ func (p *pf) masquerade(target, on string, family uint16) (to Translation) {
 // that have none ("Automatic Outbound NAT").
 func (p *pf) automatic(outbound *pfElement) {
 	from := []Range{PrefixRange(netip.MustParsePrefix("127.0.0.0/8"))}
-	word := ""
 	for _, i := range p.interfaces {
 		if i.gateway {
 			continue
@@ -521,7 +520,7 @@ func (p *pf) automatic(outbound *pfElement) {
 		}
 		r := &Rule{
 			ID: "automatic " + i.key, Where: p.at(outbound), Text: "Automatic: nat on " + i.key + " from networks without a gateway to any -> (" + i.key + ")", Action: Translate,
-			Match: Match{{Field: Out, Names: []string{i.key}}, pfFamilyTerm(4), {Field: SrcAddr, Ranges: from, Word: word}},
+			Match: Match{{Field: Out, Names: []string{i.key}}, pfFamilyTerm(4), {Field: SrcAddr, Ranges: from}},
 			To:    Translation{Interface: true, Ports: []Range{Ports(1024, 65535)}},
 		}
 		if !p.opn && i.e.has("nonat") {
