@@ -212,7 +212,7 @@ func TestSigned(t *testing.T) {
 func TestSecretsOfPeopleAreNotShown(t *testing.T) {
 	for text, want := range map[string]string{
 		"パスワード: hunter2":                "パスワード: …",
-		"パスワード＝hunter2":                "パスワード＝…",
+		"パスワード＝hunter2":                 "パスワード＝…",
 		"pwd: hunter2":                  "pwd: …",
 		"PW=hunter2":                    "PW=…",
 		"pass hunter2 for relay":        "pass … for relay",
