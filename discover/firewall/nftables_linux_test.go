@@ -387,7 +387,7 @@ func (r *nftRandom) rule() string {
 			return strings.Join(append(parts, "tcp dport vmap "+r.verdicts()+rest), " ")
 		}
 	}
-	if r.chance(8) { // a statement that is of one family
+	if !r.nat && r.chance(8) { // a statement that is of one family
 		field := "ip"
 		if r.six() {
 			field = "ip6"
