@@ -19,13 +19,13 @@ type Pruned struct {
 // vantage the last look before that time stays, the last one that counts, and the last finding with its evidence; first
 // seen stays as it was. So what was known at any later time is told as before, and what was known at the end of the last
 // scan before that time, as later ones are compared with it. The last scan of each vantage stays whole, and one that has
-// not come to an end: it may be under way.
+// not come to an end: it may be under way, unless it was gone on with longer ago than any scan takes.
 func (s *Store) Prune(ctx context.Context, before time.Time) (Pruned, error) {
-	old, err := s.infos(ctx, "WHERE s.started < $1 AND s.under_way = 0 AND NOT EXISTS (SELECT 1 FROM scan_end e WHERE e.scan = s.id AND e.ended >= $1) AND s.id NOT IN (SELECT max(l.id) FROM scan l WHERE l.kind <> $2 GROUP BY l.vantage) ORDER BY s.started", before.UnixMilli(), KindProbe)
+	p := pruning{before: before.UnixMilli(), killed: min(before.UnixMilli(), time.Now().Add(-longest).UnixMilli())}
+	old, err := s.infos(ctx, "WHERE s.started < $1 AND s.under_way < $3 AND NOT EXISTS (SELECT 1 FROM scan_end e WHERE e.scan = s.id AND e.ended >= $1) AND s.id NOT IN (SELECT max(l.id) FROM scan l WHERE l.kind <> $2 GROUP BY l.vantage) ORDER BY s.started", p.before, KindProbe, p.killed)
 	if err != nil {
 		return Pruned{}, err
 	}
-	p := pruning{before: before.UnixMilli()}
 	for _, scan := range old { // each for itself, so that a scan under way does not wait long
 		var all pruning
 		err := s.once(ctx, func(tx *writing) error {
@@ -48,16 +48,20 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (Pruned, error) {
 	return p.Pruned, s.explainWrite(err)
 }
 
+// longest is how long a scan may take that has not come to an end; one that was begun before that was killed.
+const longest = 60 * 24 * time.Hour
+
 // pruning is how far Prune is.
 type pruning struct {
 	Pruned
 	before int64
+	killed int64 // a scan that was under way before this was killed
 	rows   int64 // that went, of all tables
 }
 
 func (tx *writing) prune(scan *Info, p *pruning) error {
 	var underWay int64
-	if err := tx.row("SELECT coalesce(max(under_way), 1) FROM scan WHERE id = $1", scan.id).Scan(&underWay); err != nil || underWay != 0 {
+	if err := tx.row("SELECT coalesce(max(under_way), $2) FROM scan WHERE id = $1", scan.id, p.killed).Scan(&underWay); err != nil || underWay >= p.killed {
 		return err // another process went on with it, or was quicker
 	}
 	last, err := tx.lastBefore(scan.vantage, p.before)

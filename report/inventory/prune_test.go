@@ -115,6 +115,18 @@ func TestPruneLeavesAScanThatIsUnderWay(t *testing.T) {
 				t.Error(err)
 			}
 		}
+		// Nor does one that was killed for good stay for ever.
+		killed := begin(t, t.Context(), s, "killed")
+		if err := killed.Add(found("10.0.0.2:25", true, at(1))); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.writes.Exec("UPDATE scan SET under_way = $1 WHERE name = 'killed'", at(1).UnixMilli()); err != nil {
+			t.Fatal(err)
+		}
+		scanned(t, s, "after", at(4), untargeted, found("10.0.0.2:25", true, at(4)))
+		if p := prune(t, s, at(10)); p.Findings != 1 {
+			t.Errorf("pruned %+v", p)
+		}
 		// What has come to an end is pruned.
 		for _, id := range []string{"long", "resumed"} {
 			ended(t, s, id, KindScan, at(1), End{})

@@ -64,7 +64,7 @@ func (s *Store) Begin(ctx context.Context, about report.Scan, site, kind string)
 		if w.vantage, err = tx.id("SELECT id FROM vantage WHERE site = $1 AND name = $2", "INSERT INTO vantage (site, name) VALUES ($1, $2) ON CONFLICT DO NOTHING", site, about.Vantage); err != nil {
 			return err
 		}
-		if err := tx.exec("INSERT INTO scan (name, vantage, kind, started, under_way, about) VALUES ($1, $2, $3, $4, 1, $5) ON CONFLICT DO NOTHING", about.ID, w.vantage, kind, about.Started.UnixMilli(), body); err != nil {
+		if err := tx.exec("INSERT INTO scan (name, vantage, kind, started, under_way, about) VALUES ($1, $2, $3, $4, 0, $5) ON CONFLICT DO NOTHING", about.ID, w.vantage, kind, about.Started.UnixMilli(), body); err != nil {
 			return err
 		}
 		var vantage int64
@@ -74,7 +74,7 @@ func (s *Store) Begin(ctx context.Context, about report.Scan, site, kind string)
 		if vantage != w.vantage {
 			return fmt.Errorf("scan %s was begun at another vantage than %s", about.ID, about.Vantage)
 		}
-		return tx.exec("UPDATE scan SET under_way = 1 WHERE id = $1", w.id)
+		return tx.exec("UPDATE scan SET under_way = $1 WHERE id = $2", time.Now().UnixMilli(), w.id)
 	})
 	if err != nil {
 		pack.close()

@@ -15,7 +15,7 @@ CREATE TABLE scan (
 	vantage   BIGINT NOT NULL REFERENCES vantage (id),
 	kind      TEXT   NOT NULL, -- scan, discover, probe
 	started   BIGINT NOT NULL,
-	under_way BIGINT NOT NULL, -- 1: it has not come to an end since it was begun, or gone on with
+	under_way BIGINT NOT NULL, -- since when it was begun, or gone on with, without an end; 0: it has come to one
 	about     {{blob}} NOT NULL -- what was asked for: report.Scan, packed
 );
 
