@@ -376,6 +376,8 @@ func NewChanges(from, to *Scan, vantage string, rows []discover.CoverageRow, pai
 	for before, after := range pairs {
 		d := Compare(before, after, vantage)
 		switch {
+		case d != nil && d.Kind == IsNotRechecked && before.State == discover.Open && after != nil && after.Why == PassedOver:
+			c.Same++
 		case d != nil:
 			d.depth(from, to)
 			d.Severity = d.told().severity(c.ToTime, inside)

@@ -8,6 +8,9 @@ import (
 	"relaysweep/probe"
 )
 
+// PassedOver is why a scan did not look at what was looked at not long ago (--since). What was open then is told as it was.
+const PassedOver = "passed over, as it was looked at since the time that was asked for"
+
 // Sight is what is known of an endpoint from one vantage at some time: what the last look showed, and since when.
 type Sight struct {
 	Addr        netip.AddrPort

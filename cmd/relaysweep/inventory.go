@@ -193,17 +193,7 @@ func (sc *scanning) keep(ctx context.Context, in *report.Input) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, recallTime)
 	defer cancel()
-	if err := recall(ctx, sc.store, sc.s.Scan, in); err != nil {
-		return err
-	}
-	if c := in.Changes; c != nil && sc.fresh != nil {
-		n := len(c.List)
-		c.List = slices.DeleteFunc(c.List, func(d report.Change) bool { // it was passed over for having been looked at
-			return d.Kind == report.IsNotRechecked && d.Before != nil && sc.fresh.Holds(d.Addr)
-		})
-		c.Same += n - len(c.List)
-	}
-	return nil
+	return recall(ctx, sc.store, sc.s.Scan, in)
 }
 
 // recallTime is for a database that hangs: a long history is compared in far less.
@@ -280,7 +270,12 @@ func (sc *scanning) listed(now time.Time) (out []inventory.Listed) {
 // stateOf is what the sweep showed of an endpoint that is known. A look counts only where the sweep was whole, the
 // self-test gave no reason for doubt, and the endpoint was asked as it was when it was open: from the same source.
 func (sc *scanning) stateOf(a netip.AddrPort, source string) (s inventory.State, in bool) {
-	if !sc.scope.Contains(a.Addr()) || !sc.plan.Holds(a) || sc.leftOut(a) {
+	switch {
+	case !sc.scope.Contains(a.Addr()) || !sc.plan.Holds(a):
+		return s, false
+	case sc.fresh.Holds(a):
+		return inventory.State{State: discover.NotAttempted, Why: report.PassedOver}, true
+	case sc.leftOut(a):
 		return s, false
 	}
 	pass := 0
