@@ -57,7 +57,7 @@ func sightAt(f probe.Finding, v probe.Verdict) *report.Sight {
 func approved() *report.Report {
 	in := report.Input{Findings: []probe.Finding{refusing("198.51.100.11:25")}, Scan: reportOf().Scan, Coverage: reportOf().Coverage}
 	in.Scan.Site = "hq"
-	in.Approvals = []report.Approval{{Address: netip.MustParsePrefix("198.51.100.77/32"), Ports: []uint16{25}, Owner: "Mail team", Ticket: "CHG-1", Expires: began.AddDate(1, 0, 0).Truncate(24 * time.Hour), Where: "approvals.yaml:1"}}
+	in.Approvals = []report.Approval{{Vantage: in.Scan.Vantage, Address: netip.MustParsePrefix("198.51.100.77/32"), Ports: []uint16{25}, Owner: "Mail team", Ticket: "CHG-1", Expires: began.AddDate(1, 0, 0).Truncate(24 * time.Hour), Where: "approvals.yaml:1"}}
 	return report.New(in)
 }
 
