@@ -40,12 +40,14 @@ def main(results, flags):
     for key in failed:
         print(*key)
         print("".join(said[key])[-8000:])
-    tests = {(p, t.split("/")[0]) for p, t in failed if t}
+    named = {(p, t) for p, t in failed if t}
+    tests = {(p, t) for p, t in named if not any(p == q and u.startswith(t + "/") for q, u in named)}  # not what holds them
     without = {p for p, t in failed if not t} - {p for p, _ in tests}  # a package that failed by none of its tests
     if not failed or without or len(tests) > FEW or any(FINAL.search("".join(said[key])) for key in failed):
         return 1
     for package, test in sorted(tests):
-        again = subprocess.run(["go", "test", *flags, "-count=2", f"-run=^{test}$", package])
+        pattern = "/".join(f"^{re.escape(part)}$" for part in test.split("/"))
+        again = subprocess.run(["go", "test", *flags, "-count=2", f"-run={pattern}", package])
         if again.returncode:
             return 1
         print(f"failed once, and passed twice after it: {package} {test}")
