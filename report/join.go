@@ -66,22 +66,32 @@ func join(findings []probe.Finding, deliveries []probe.Delivery) (arrivals []Arr
 	return arrivals, unmatched, bounces
 }
 
-// Awaited lists the canaries of a finding that may come home. Once a message went out, or may have gone out as no reply
-// to it came, all may: some servers deliver to recipients that they refused. QMTP and QMQP (I9) have no reply before it.
-func Awaited(f *probe.Finding) (out []string) {
-	gone := false
+// Sent lists the canaries of a finding whose messages went out, or may have gone out as no reply to them came: those that
+// are worth waiting for.
+func Sent(f *probe.Finding) (out []string) {
 	for i := range f.Attempts {
-		a := &f.Attempts[i]
-		gone = gone || a.End.Code != 0 || a.Data.Code == 354 && a.Failure != "" || a.Vector == "I9"
-		if a.Canary != "" {
+		if a := &f.Attempts[i]; a.Canary != "" && (a.End.Code != 0 || a.Data.Code == 354 && a.Failure != "") {
 			out = append(out, a.Canary)
 		}
 	}
-	if !gone {
-		out = nil
-	}
 	for token := range f.Others {
 		out = append(out, token)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Awaited lists the canaries of a finding that may come home. Once one message went out, all may: some servers deliver to
+// recipients that they refused. QMTP and QMQP (I9) have no reply before it.
+func Awaited(f *probe.Finding) []string {
+	out := Sent(f)
+	if len(out) == 0 && !slices.ContainsFunc(f.Attempts, func(a probe.Attempt) bool { return a.Vector == "I9" }) {
+		return nil
+	}
+	for i := range f.Attempts {
+		if a := &f.Attempts[i]; a.Canary != "" {
+			out = append(out, a.Canary)
+		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)

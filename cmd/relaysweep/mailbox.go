@@ -401,7 +401,7 @@ func (k *keeper) await(ctx context.Context, scan string) error {
 		return stored(err)
 	}
 	for i := range findings {
-		k.awaited = append(k.awaited, report.Awaited(&findings[i])...)
+		k.awaited = append(k.awaited, report.Sent(&findings[i])...)
 	}
 	for _, d := range deliveries {
 		k.arrived[d.Canary] = true

@@ -759,7 +759,7 @@ func (sc *scanning) awaited() bool {
 		home[d.Canary] = true
 	}
 	for i := range sc.findings {
-		if slices.ContainsFunc(report.Awaited(&sc.findings[i]), func(token string) bool { return !home[token] }) {
+		if slices.ContainsFunc(report.Sent(&sc.findings[i]), func(token string) bool { return !home[token] }) {
 			return true
 		}
 	}
