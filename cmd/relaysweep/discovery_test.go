@@ -42,7 +42,11 @@ func discovery(t *testing.T, engine func(discover.EngineOptions) discover.Sweepe
 	if change != nil {
 		change(s)
 	}
-	sc := &scanning{p: &program{strings.NewReader(""), new(bytes.Buffer), io.Discard}, talk: io.Discard, past: new(past), stateDir: t.TempDir(), s: s}
+	dir := t.TempDir()
+	if s.Inventory != "" { // that of earlier scans
+		dir = filepath.Dir(s.Inventory)
+	}
+	sc := &scanning{p: &program{strings.NewReader(""), new(bytes.Buffer), io.Discard}, talk: io.Discard, past: new(past), stateDir: dir, s: s}
 	if err := sc.layOut(); err != nil {
 		t.Fatal(err)
 	}

@@ -180,11 +180,7 @@ func (sc *scanning) keep(ctx context.Context, in *report.Input) error {
 	if len(sc.covs) > 0 {
 		mute := sc.mute(in.Coverage)
 		end.State = func(a netip.AddrPort, source string) (inventory.State, bool) {
-			s, in := sc.stateOf(a, source)
-			if s.Sure && s.State != discover.Open && s.State != discover.Closed && mute[a.Port()] {
-				s.Sure, s.Why = false, "nothing at all answered on this port, so this side may be what is closed: --self-test tells"
-			}
-			return s, in
+			return sc.stateOf(a, source, mute)
 		}
 		end.Listed = sc.listed(in.Scan.Ended)
 	}
@@ -213,24 +209,6 @@ func recall(ctx context.Context, store *inventory.Store, scan string, in *report
 	}
 	in.Changes, err = store.Since(ctx, info)
 	return err
-}
-
-// mute are the ports on which no target gave an answer, where no self-test tells that this side lets them out: many
-// networks let nothing out to port 25.
-func (sc *scanning) mute(rows []discover.CoverageRow) map[uint16]bool {
-	out := make(map[uint16]bool)
-	if len(sc.s.SelfTest) > 0 {
-		return out // which has its own doubts
-	}
-	for _, r := range rows {
-		out[r.Port] = true
-	}
-	for _, r := range rows {
-		if r.Open+r.Closed > 0 {
-			delete(out, r.Port)
-		}
-	}
-	return out
 }
 
 // listed are openings that have no finding: nothing was said to them, or not yet.
@@ -268,8 +246,9 @@ func (sc *scanning) listed(now time.Time) (out []inventory.Listed) {
 }
 
 // stateOf is what the sweep showed of an endpoint that is known. A look counts only where the sweep was whole, the
-// self-test gave no reason for doubt, and the endpoint was asked as it was when it was open: from the same source.
-func (sc *scanning) stateOf(a netip.AddrPort, source string) (s inventory.State, in bool) {
+// self-test gave no reason for doubt, the endpoint was asked as it was when it was open, from the same source, and the port
+// is not a mute one.
+func (sc *scanning) stateOf(a netip.AddrPort, source string, mute map[uint16]bool) (s inventory.State, in bool) {
 	switch {
 	case !sc.scope.Contains(a.Addr()) || !sc.plan.Holds(a):
 		return s, false
@@ -297,6 +276,8 @@ func (sc *scanning) stateOf(a netip.AddrPort, source string) (s inventory.State,
 		s.Why = sc.past.doubts[a.Port()]
 	case !sc.covs[pass].Swept():
 		s.Why = "the sweep was cut short"
+	case mute[a.Port()]:
+		s.Why = "nothing at all answered on this port, so this side may be what is closed: --self-test tells"
 	default:
 		s.Sure = true
 	}

@@ -1,20 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/netip"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -44,11 +40,7 @@ const (
 	pollTimeout = 30 * time.Second
 )
 
-// Bounds on files that are named for the mailbox, or for a webhook.
-const (
-	maxSecret = 4 << 10
-	maxCAFile = 1 << 20
-)
+const maxCAFile = 1 << 20 // bytes
 
 // imapFlag is one of the flags that name a mailbox.
 func imapFlag(name string) cli.Flag {
@@ -115,41 +107,6 @@ func (s imapSettings) open(c probe.Canary) (*canary.Mailbox, error) {
 		}
 	}
 	return m, nil
-}
-
-// secret reads a password, or what a webhook is signed with, from a file that nobody else may read: the first line.
-func secret(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	shown := relative(name)
-	if info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" && !credential(name) {
-		return nil, hint(fmt.Errorf("%s: others may read the secret", shown), "chmod 600 "+shown)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(b) > maxSecret:
-		return nil, fmt.Errorf("%s: larger than %d bytes", shown, maxSecret)
-	}
-	if b = bytes.TrimRight(b, "\r\n"); len(b) == 0 {
-		return nil, fmt.Errorf("%s: no secret in it", shown)
-	}
-	return b, nil
-}
-
-// credential reports whether a file is one that systemd passes to a service. It guards these in its own way, by an
-// access list that shows as the group's rights.
-func credential(file string) bool {
-	dir := os.Getenv("CREDENTIALS_DIRECTORY")
-	return dir != "" && filepath.Dir(file) == filepath.Clean(dir)
 }
 
 // readBounded reads a file of so many bytes at most.

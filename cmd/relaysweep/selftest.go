@@ -114,21 +114,29 @@ func (sc *scanning) look(ctx context.Context, a netip.AddrPort) (discover.State,
 	return cov.State(a), nil
 }
 
-// unchecked says what nobody has checked: whether our own side lets port 25 out. An answer from that port is a proof.
-func (sc *scanning) unchecked() string {
-	if slices.ContainsFunc(sc.s.SelfTest, func(a netip.AddrPort) bool { return a.Port() == 25 }) || !slices.Contains(sc.plan.Ports(), 25) {
-		return ""
-	}
-	silent := uint64(0)
-	for _, r := range sc.covs[0].Rows() {
-		if r.Port == 25 {
-			if r.Open+r.Closed > 0 {
-				return ""
-			}
-			silent += r.Filtered
+// mute are the ports on which every target kept silent or was out of reach, and for which no known listener stands: many
+// networks let nothing out to port 25. An answer from a port, a reset too, proves that ours does.
+func (sc *scanning) mute(rows []discover.CoverageRow) map[uint16]bool {
+	out := make(map[uint16]bool)
+	for _, r := range rows {
+		if r.Filtered+r.Prohibited+r.Unreachable > 0 {
+			out[r.Port] = true
 		}
 	}
-	if silent == 0 {
+	for _, r := range rows {
+		if r.Open+r.Closed > 0 {
+			delete(out, r.Port)
+		}
+	}
+	for _, a := range sc.s.SelfTest { // which has its own doubts
+		delete(out, a.Port())
+	}
+	return out
+}
+
+// unchecked says what nobody has checked: whether our own side lets port 25 out.
+func (sc *scanning) unchecked() string {
+	if !sc.mute(sc.covs[0].Rows())[25] {
 		return ""
 	}
 	return "Nothing answered on port 25, open or closed. Many networks let no port 25 out: --self-test ADDRESS:25 with a listener of yours tells whether this one does."
